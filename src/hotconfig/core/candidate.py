@@ -1,0 +1,180 @@
+"""Candidates: one freshly validated instance of the whole class, made from texts and what lies below and above them.
+
+Owns the order of precedence. Must not know where the texts or the layers came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar, cast
+
+from pydantic import AliasChoices, BaseModel, ValidationError
+from pydantic.errors import PydanticInvalidForJsonSchema
+from pydantic.fields import FieldInfo
+
+from hotconfig.core.declaration import sensitive_keys, service_of
+from hotconfig.core.errors import DeclarationError, HotConfigError, UnknownKeyError
+from hotconfig.core.live import seal
+from hotconfig.core.problems import MODEL_KEY
+from hotconfig.core.text import TextRules
+
+M = TypeVar("M", bound=BaseModel)
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """What a class's other sources say, captured once: ``low`` gives way to PostgreSQL, ``high`` wins over it."""
+
+    low: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    high: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+
+
+@dataclass(frozen=True, slots=True)
+class Built(Generic[M]):
+    """What came of the texts: an instance, or the reasons why there is none, by key and without values.
+
+    ``unknown`` are keys that the class does not have: an older or newer program's, ignored and counted.
+    """
+
+    instance: M | None
+    problems: Mapping[str, str]
+    unknown: frozenset[str]
+
+
+class Blueprint(Generic[M]):
+    """How instances of one class are made. Immutable; any thread may build.
+
+    Args:
+        settings_class: A marked class.
+        layers: What its other sources say.
+        pins: Values by key that win over PostgreSQL in this process.
+
+    Raises:
+        DeclarationError: the class overrides ``__init__``, which no change could go through.
+        UnknownKeyError: a pin names no field.
+    """
+
+    def __init__(
+        self, settings_class: type[M], layers: Layers | None = None, pins: Mapping[str, Any] | None = None
+    ) -> None:
+        self.settings_class = settings_class
+        self.service = service_of(settings_class)
+        self.rules = TextRules(settings_class)
+        self.sensitive = sensitive_keys(settings_class)
+        self.pins: Mapping[str, Any] = MappingProxyType(dict(pins or {}))
+        self._layers = layers or Layers()
+        self.keys = frozenset(settings_class.model_fields)
+        self._keys_by_name = {
+            name: key for key, info in settings_class.model_fields.items() for name in _names(key, info)
+        }
+        if unknown := self.pins.keys() - self.keys:
+            raise UnknownKeyError(f"service {self.service!r}: {settings_class.__name__} has no field to pin: {unknown}")
+        if _has_own_init(settings_class):
+            raise DeclarationError(
+                f"{settings_class.__name__} overrides __init__, which is not called when a change arrives: "
+                "use validators or model_post_init instead"
+            )
+
+    @property
+    def validates_across(self) -> bool:
+        """Whether one key's validity may depend on another's."""
+        found = self.settings_class.__pydantic_decorators__
+        return bool(found.model_validators or found.field_validators or found.validators or found.root_validators)
+
+    def json_schema(self) -> dict[str, Any]:
+        """What the class accepts, by key, as JSON Schema. Without defaults, which may not be fit to be shown."""
+        try:
+            schema: dict[str, Any] = self.settings_class.model_json_schema(by_alias=False)
+        except PydanticInvalidForJsonSchema:  # a custom type; names are better than nothing
+            schema = {"type": "object", "properties": {key: {} for key in sorted(self.keys)}}
+        for described in cast("dict[str, dict[str, Any]]", schema["properties"]).values():
+            described.pop("default", None)
+        return schema
+
+    def build(self, texts: Mapping[str, str | None]) -> Built[M]:
+        """Validate the whole class on these texts. Never raises for what the texts or users' validators do."""
+        found, unknown = self._decode(texts)
+        if isinstance(found, _Undecodable):
+            return Built(None, found.problems, unknown)
+        data = self._compose(found)
+        instance = self.settings_class.__new__(self.settings_class)
+        try:
+            self.settings_class.__pydantic_validator__.validate_python(data, self_instance=instance)
+        except ValidationError as error:
+            return Built(None, self.rules.problems(error), unknown)
+        except Exception as error:  # noqa: BLE001 - users' validators may raise anything, also RecursionError
+            return Built(None, {MODEL_KEY: f"a validator raised {type(error).__name__}"}, unknown)
+        seal(instance)
+        return Built(instance, _NOTHING, unknown)
+
+    def build_without_bad_keys(self, texts: Mapping[str, str | None]) -> Built[M]:
+        """As :meth:`build`, but keys that do not validate fall back to what lies below them; all, if need be."""
+        rest = dict(texts)
+        first = built = self.build(rest)
+        while built.instance is None and (bad := rest.keys() & built.problems.keys()):
+            for key in bad:
+                del rest[key]
+            built = self.build(rest)
+        if built.instance is None:
+            built = self.build({})
+        return Built(built.instance, first.problems if built.instance is not None else built.problems, first.unknown)
+
+    def _decode(self, texts: Mapping[str, str | None]) -> tuple[dict[str, Any] | _Undecodable, frozenset[str]]:
+        decoded: dict[str, Any] = {}
+        failed: dict[str, str] = {}
+        unknown: set[str] = set()
+        for key, text in texts.items():
+            if key not in self.keys:
+                unknown.add(key)
+            elif key not in self.pins:
+                try:
+                    decoded[key] = self.rules.decode(key, text)
+                except HotConfigError as error:
+                    failed[key] = str(error)
+        return (_Undecodable(failed) if failed else decoded), frozenset(unknown)
+
+    def _compose(self, decoded: Mapping[str, Any]) -> dict[str, Any]:
+        data = self._laid_over(self._layers.low, decoded)
+        if self._layers.high:
+            data = merged(data, self._layers.high)
+        return self._laid_over(data, self.pins) if self.pins else data
+
+    def _laid_over(self, below: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+        """Whole fields replaced, by whichever of its names a source delivered them."""
+        data = {name: value for name, value in below.items() if self._keys_by_name.get(name) not in values}
+        data.update(self.rules.inputs(values))
+        return data
+
+
+@dataclass(frozen=True, slots=True)
+class _Undecodable:
+    problems: Mapping[str, str]
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """``above`` laid over ``below``, dicts within dicts too, as pydantic-settings merges its sources."""
+    result = dict(below)
+    for name, value in above.items():
+        under = result.get(name)
+        if isinstance(under, dict) and isinstance(value, dict):
+            result[name] = merged(cast("dict[str, Any]", under), cast("dict[str, Any]", value))
+        else:
+            result[name] = value
+    return result
+
+
+def _names(key: str, info: FieldInfo) -> tuple[str, ...]:
+    """Every top-level name under which a source may deliver the field."""
+    alias = info.validation_alias
+    choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
+    return (key, *(choice for choice in choices if isinstance(choice, str)))
+
+
+def _has_own_init(settings_class: type[BaseModel]) -> bool:
+    for base in settings_class.__mro__:
+        if "__init__" in base.__dict__:
+            return not base.__module__.startswith(("pydantic.", "pydantic_settings."))
+    return False

@@ -1,0 +1,238 @@
+"""The line: message or row → decode → judge → validate → swap → tell → measure.
+
+Pure: bytes and rows go in, outcomes come out; nobody waits, reads a clock or opens anything here. One thread uses it.
+Accepted change sets are taken together until :meth:`Line.flush`, so that a storm costs one validation per service.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from hotconfig.core.candidate import Blueprint, Built
+from hotconfig.core.chain import ChangeSet, Head, genesis
+from hotconfig.core.judge import Loaded, Reading, Verdict, applied, judge, judge_loaded
+from hotconfig.core.listeners import Changed, differing
+from hotconfig.core.live import new_live, swap
+from hotconfig.core.outcomes import Applied, Duplicate, NeedsRead, Outcome, Rejected, Stage, Stale
+from hotconfig.core.wire import Hint, Keyring, Undecodable, decode
+
+logger = logging.getLogger("hotconfig.line")
+
+M = TypeVar("M", bound=BaseModel)
+
+MAX_WAITING: Final = 64
+"""How many change sets of one service may wait for their parents before PostgreSQL is asked instead."""
+
+
+@dataclass(slots=True)
+class Followed(Generic[M]):
+    """One service on the line, and where it stands.
+
+    ``head`` is the newest commit known here, with its ``texts``. ``shown`` is the commit that the live object shows;
+    it lags behind ``head`` only while what ``head`` says does not validate (``problems`` says why).
+    """
+
+    blueprint: Blueprint[M]
+    lenient: bool = False
+    head: Head | None = None
+    texts: dict[str, str | None] = field(default_factory=dict[str, "str | None"])
+    live: M | None = None
+    current: M | None = None
+    shown: Head | None = None
+    problems: Mapping[str, str] = field(default_factory=dict[str, str])
+    unknown: frozenset[str] = frozenset()
+    accepted: list[ChangeSet] = field(default_factory=list[ChangeSet])
+    waiting: dict[Head, ChangeSet] = field(default_factory=dict[Head, ChangeSet])
+    base: dict[str, str | None] = field(default_factory=dict[str, "str | None"])
+    echoes: set[str] = field(default_factory=set[str])
+
+    # lenient: at the first load, keys that do not validate fall back to defaults. accepted: change sets that ``head``
+    # and ``texts`` include already and the live object does not; ``base`` are the texts before the first of them.
+    # waiting: change sets by the parent that is missing here. echoes: keys whose plain message, still to come, will
+    # be empty and will prove nothing.
+
+    @property
+    def service(self) -> str:
+        return self.blueprint.service
+
+
+class Line:
+    """All services of one process. ``tell`` is called for every real change, by the thread that drives the line."""
+
+    def __init__(self, tell: Callable[[Changed[Any]], None]) -> None:
+        self._tell = tell
+        self.followed: dict[str, Followed[Any]] = {}
+        self.keyring: Keyring = {}
+
+    def receive(self, channel: bytes, data: bytes) -> Outcome | None:
+        """Take one message. None: accepted, the outcome comes from :meth:`flush`."""
+        news = decode(channel, data, self.keyring)
+        if isinstance(news, Undecodable):
+            return Rejected(None, None, Stage.DECODE, {"": news.reason})
+        followed = self.followed.get(news.service)
+        if followed is None:
+            return Stale(news.service)
+        return self._hint(followed, news) if isinstance(news, Hint) else self._judge(followed, news)
+
+    def flush(self) -> list[Outcome]:
+        """Validate, swap and tell what was accepted since the last call, one outcome per change set."""
+        outcomes: list[Outcome] = []
+        for followed in self.followed.values():
+            if followed.accepted:
+                outcomes += self._flush(followed)
+        return outcomes
+
+    def load(self, loaded: Loaded) -> Outcome:  # noqa: PLR0911 - one return per reading
+        """Take what PostgreSQL says about one service."""
+        followed = self.followed.get(loaded.service)
+        if followed is None:
+            return Stale(loaded.service)
+        match judge_loaded(loaded, followed.head):
+            case Reading.CURRENT:
+                return Duplicate(loaded.service)
+            case Reading.BEHIND | Reading.OVERTAKEN:
+                return Stale(loaded.service)
+            case Reading.AGAIN:
+                return NeedsRead(loaded.service, "moved while reading")
+            case Reading.FORWARD:
+                texts = applied(followed.texts, loaded.changes)
+                return self._adopt(followed, loaded, texts, rewound=False)
+            case Reading.REPLACE:
+                return self._adopt(followed, loaded, applied({}, loaded.changes), rewound=False)
+            case Reading.REWIND:
+                logger.error(
+                    "service %r: PostgreSQL does not know revision %s any more and stands at %s: "
+                    "restored or failed over; taking what it holds now",
+                    followed.service,
+                    followed.head,
+                    loaded.head,
+                )
+                return self._adopt(followed, loaded, applied({}, loaded.changes), rewound=True)
+
+    def _hint(self, followed: Followed[Any], hint: Hint) -> Outcome:
+        if hint.key is None or followed.head is None:
+            return NeedsRead(followed.service, hint.reason)
+        if hint.text:
+            if hint.text == (followed.texts.get(hint.key) or "").encode():
+                return Duplicate(followed.service)
+        elif hint.key in followed.echoes:
+            followed.echoes.discard(hint.key)
+            return Duplicate(followed.service)
+        # The signed change set that explains it may be a moment behind, when several writers publish at once.
+        return NeedsRead(followed.service, hint.reason, patient=True)
+
+    def _judge(self, followed: Followed[Any], change_set: ChangeSet) -> Outcome | None:
+        if followed.head is None:
+            return NeedsRead(followed.service, "nothing loaded yet")
+        match judge(change_set, followed.head):
+            case Verdict.APPLY:
+                self._accept(followed, change_set)
+                return None
+            case Verdict.DUPLICATE:
+                return Duplicate(followed.service)
+            case Verdict.STALE:
+                return Stale(followed.service)
+            case Verdict.AHEAD if len(followed.waiting) < MAX_WAITING:
+                followed.waiting[change_set.parent] = change_set
+                return NeedsRead(followed.service, "parent missing", patient=True)
+            case verdict:
+                return NeedsRead(followed.service, verdict.value)
+
+    def _accept(self, followed: Followed[Any], change_set: ChangeSet) -> None:
+        if not followed.accepted:
+            followed.base = followed.texts
+        followed.accepted.append(change_set)
+        followed.head = change_set.head
+        followed.texts = applied(followed.texts, change_set.changes)
+        followed.echoes = {change.key for change in change_set.changes if not change.text}
+        following = followed.waiting.pop(change_set.head, None)
+        if following is not None and following.complete:
+            self._accept(followed, following)
+
+    def _flush(self, followed: Followed[Any]) -> list[Outcome]:
+        accepted, followed.accepted = followed.accepted, []
+        built = followed.blueprint.build(followed.texts)
+        if built.instance is not None or len(accepted) == 1:
+            outcome = self._show(followed, built, accepted[-1].head, _Story.of(accepted))
+            return [outcome] * len(accepted)
+        # Together they do not validate; one by one shows how far they do.
+        outcomes: list[Outcome] = []
+        texts = followed.base
+        for change_set in accepted:
+            texts = applied(texts, change_set.changes)
+            built = followed.blueprint.build(texts)
+            outcomes.append(self._show(followed, built, change_set.head, _Story.of([change_set])))
+        return outcomes
+
+    def _adopt(
+        self, followed: Followed[Any], loaded: Loaded, texts: dict[str, str | None], *, rewound: bool
+    ) -> Outcome:
+        followed.head = loaded.head
+        followed.texts = texts
+        followed.accepted.clear()
+        followed.waiting = {
+            parent: late for parent, late in followed.waiting.items() if late.head.revision > loaded.head.revision
+        }
+        built = followed.blueprint.build(texts)
+        if built.instance is None and followed.current is None and followed.lenient:
+            built = followed.blueprint.build_without_bad_keys(texts)
+        story = _Story(loaded.by, loaded.reason, loaded.at, rewound=rewound)
+        outcome = self._show(followed, built, loaded.head, story)
+        following = followed.waiting.pop(loaded.head, None)
+        if following is not None and following.complete:
+            self._accept(followed, following)
+        return outcome
+
+    def _show(self, followed: Followed[Any], built: Built[Any], head: Head, story: _Story) -> Outcome:
+        followed.unknown = built.unknown
+        followed.problems = built.problems
+        if built.instance is None:
+            return Rejected(followed.service, head.revision, Stage.VALIDATE, built.problems)
+        old, followed.current = followed.current, built.instance
+        followed.shown = head
+        if old is None or followed.live is None:
+            followed.live = new_live(built.instance)
+            return Applied(followed.service, head.revision, frozenset(built.instance.__class__.model_fields))
+        swap(followed.live, built.instance)
+        keys = differing(old, built.instance)
+        if keys:
+            self._tell(
+                Changed(
+                    followed.service,
+                    old,
+                    built.instance,
+                    keys,
+                    head.revision,
+                    story.by,
+                    story.reason,
+                    story.at,
+                    story.rewound,
+                )
+            )
+        return Applied(followed.service, head.revision, keys)
+
+
+@dataclass(frozen=True, slots=True)
+class _Story:
+    """Who, why and when, as far as it can be told of several commits at once."""
+
+    by: str | None
+    reason: str | None
+    at: str | None
+    rewound: bool = False
+
+    @classmethod
+    def of(cls, change_sets: Iterable[ChangeSet]) -> _Story:
+        *others, last = change_sets
+        alone = not others
+        return cls(last.by if alone else None, last.reason if alone else None, last.at)
+
+
+def head_of(followed: Followed[Any]) -> Head:
+    """Where a read should start from: the reader's head, or the service's beginning."""
+    return followed.head if followed.head is not None else genesis(followed.service)

@@ -1,0 +1,55 @@
+"""What listeners are told, and to whom an event goes. Threads that call listeners live in the runtime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel
+
+M = TypeVar("M", bound=BaseModel)
+_ABSENT = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Changed(Generic[M]):
+    """One real change of one service's settings, as listeners see it.
+
+    Attributes:
+        service: The service.
+        old: A snapshot from before.
+        new: A snapshot from after. Both are immutable and share nothing that a later change touches.
+        keys: The keys whose values differ between the two; never empty.
+        revision: The revision that ``new`` shows.
+        by: Who made the commit; None where several commits were taken together.
+        reason: Why, if they said so.
+        at: PostgreSQL's clock when the head moved, ISO 8601 in UTC.
+        rewound: PostgreSQL went back (a restore, or a failover that lost commits), and so did the settings.
+    """
+
+    service: str
+    old: M = field(repr=False)
+    new: M = field(repr=False)
+    keys: frozenset[str]
+    revision: int
+    by: str | None = None
+    reason: str | None = None
+    at: str | None = None
+    rewound: bool = False
+
+
+def differing(old: BaseModel, new: BaseModel) -> frozenset[str]:
+    """The fields in which two instances of one class differ, by value and type: True is not 1."""
+    before, after = old.__dict__, new.__dict__
+    return frozenset(
+        name for name in type(new).model_fields if not _same(before.get(name, _ABSENT), after.get(name, _ABSENT))
+    )
+
+
+def _same(one: object, other: object) -> bool:
+    if one is other:
+        return True
+    try:
+        return type(one) is type(other) and bool(one == other)
+    except (TypeError, ValueError):  # values that refuse comparison count as changed
+        return False

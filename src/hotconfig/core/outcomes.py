@@ -1,0 +1,63 @@
+"""What can become of one input of the line. Every input ends in exactly one of these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Stage(Enum):
+    """Where on the line an input was turned away."""
+
+    DECODE = "decode"
+    JUDGE = "judge"
+    VALIDATE = "validate"
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The head moved and the live object shows it. ``keys`` are those whose value really differs."""
+
+    service: str
+    revision: int
+    keys: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """Known already: the reader stands there, or a plain message repeats the current text."""
+
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """Older than what the reader has."""
+
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsRead:
+    """Only PostgreSQL can tell. ``patient``: the missing parent may still arrive within a moment."""
+
+    service: str
+    reason: str
+    patient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Turned away. At ``VALIDATE`` the head moved, but the live object keeps its last good values.
+
+    ``problems`` maps keys to reasons, without values.
+    """
+
+    service: str | None
+    revision: int | None
+    stage: Stage
+    problems: Mapping[str, str]
+
+
+Outcome = Applied | Duplicate | Stale | NeedsRead | Rejected

@@ -1,0 +1,473 @@
+"""``HotConfig``: what an application holds. Starts, binds, tells, waits, closes.
+
+Owns the wiring of the parts and the life cycle. Must not know SQL, Redis commands or how a message is judged.
+"""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import json
+import logging
+import threading
+import weakref
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from datetime import UTC, datetime
+from functools import cached_property
+from time import monotonic
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
+
+from pydantic import BaseModel, Field
+
+from hotconfig.core.candidate import Blueprint
+from hotconfig.core.declaration import service_of
+from hotconfig.core.errors import (
+    ConfigurationError,
+    DatabaseUnavailableError,
+    DeclarationError,
+    NotBoundError,
+    NotStartedError,
+    UnknownKeyError,
+    UsageError,
+    WaitTimeoutError,
+)
+from hotconfig.core.line import Followed
+from hotconfig.core.listeners import Changed
+from hotconfig.core.status import ServiceStatus, State, Status
+from hotconfig.runtime.dispatch import Dispatcher
+from hotconfig.runtime.follower import Follower, Timing
+from hotconfig.runtime.publishing import Commit, Publisher
+from hotconfig.runtime.store import Store, Target
+from hotconfig.sources import capture
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+if TYPE_CHECKING:
+    from hotconfig.runtime.aio import AsyncFace
+
+logger = logging.getLogger("hotconfig")
+
+M = TypeVar("M", bound=BaseModel)
+
+START_TIMEOUT_S: Final = 10.0
+CLOSE_TIMEOUT_S: Final = 5.0
+EXIT_TIMEOUT_S: Final = 1.0
+
+
+class Environment(BaseSettings):
+    """What ``HotConfig.from_env`` reads: ``HOTCONFIG_DATABASE_URL``, ``HOTCONFIG_REDIS_URL`` and so on."""
+
+    model_config = SettingsConfigDict(env_prefix="HOTCONFIG_", extra="ignore")
+
+    database_url: str | None = None
+    redis_url: str | None = None
+    schema_name: str = Field(default="hotconfig", validation_alias="HOTCONFIG_SCHEMA")
+    subscribe_all: bool = False
+
+
+class HotConfig:
+    """Keeps settings objects equal to what PostgreSQL holds, from a background thread.
+
+    The constructor does no I/O. Use it as a context manager, sync or async, or call :meth:`start` and :meth:`close`.
+    All methods may be called from any thread.
+
+    Args:
+        database_url: PostgreSQL, as libpq takes it (``postgresql://user:password@host/database``).
+        redis_url: ``redis://``, ``rediss://`` or ``unix://``. None: no Redis, PostgreSQL is polled.
+        schema: The PostgreSQL schema with hotconfig's tables.
+        subscribe_all: Subscribe to ``config:*`` instead of one pattern per bound service. Costs every process every
+            message; Redis ACLs have to allow that very pattern.
+        timing: How often to compare with PostgreSQL.
+    """
+
+    def __init__(
+        self,
+        database_url: str,
+        redis_url: str | None = None,
+        *,
+        schema: str = "hotconfig",
+        subscribe_all: bool = False,
+        timing: Timing | None = None,
+    ) -> None:
+        self._database_url = database_url
+        self._redis_url = redis_url
+        self._schema = schema
+        self._subscribe_all = subscribe_all
+        self._timing = timing or Timing()
+        self._lock = threading.Lock()
+        self._dispatcher = Dispatcher()
+        self._follower: Follower | None = None
+        self._publisher: Publisher | None = None
+        self._followed: dict[str, Followed[Any]] = {}
+        self._loading: dict[str, Future[Any]] = {}
+        self._closed = False
+        self.store = Store(self._get_publisher, self._find, self._refresh)
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """Make one from ``HOTCONFIG_DATABASE_URL``, ``HOTCONFIG_REDIS_URL``, ``HOTCONFIG_SCHEMA``.
+
+        Raises:
+            ConfigurationError: ``HOTCONFIG_DATABASE_URL`` is not set.
+        """
+        found = Environment()
+        if not found.database_url:
+            raise ConfigurationError(
+                "HOTCONFIG_DATABASE_URL is not set: give it PostgreSQL's URL, "
+                "postgresql://user:password@host:5432/database"
+            )
+        return cls(
+            found.database_url,
+            found.redis_url or None,
+            schema=found.schema_name,
+            subscribe_all=found.subscribe_all,
+        )
+
+    # Life cycle --------------------------------------------------------------------------------------------
+
+    def start(self, timeout: float = START_TIMEOUT_S) -> None:
+        """Start the background threads and read PostgreSQL once. A second call does nothing.
+
+        Redis need not be there: then the state says so, and PostgreSQL is polled.
+
+        Args:
+            timeout: Seconds to wait for PostgreSQL.
+
+        Raises:
+            DatabaseUnavailableError: PostgreSQL did not answer in time.
+            AccessDeniedError, SchemaMissingError, ConfigurationError: mend what the message names.
+            NotStartedError: it was closed already; make a new one.
+        """
+        with self._lock:
+            if self._closed:
+                raise NotStartedError("this HotConfig was closed: make a new one")
+            if self._follower is not None:
+                return
+            self._follower = follower = self._wire()
+            follower.start()
+        try:
+            follower.first_contact(timeout)
+        except BaseException:
+            self._abandon(follower)
+            raise
+        _close_at_exit(self)
+
+    def close(self, timeout: float = CLOSE_TIMEOUT_S) -> None:
+        """End the threads and close the connections. Live objects keep their last values. May be called twice.
+
+        Args:
+            timeout: Seconds to wait for the threads, in all; what has not ended by then is left to end by itself,
+                and a warning says so.
+        """
+        with self._lock:
+            self._closed = True
+            follower, publisher = self._follower, self._publisher
+        deadline_s = monotonic() + timeout
+        ended = follower is None or follower.stop(timeout)
+        listeners = self._dispatcher.close()
+        ended = all([ended, *(each.join(max(0.0, deadline_s - monotonic())) for each in listeners)])
+        if publisher is not None:
+            publisher.close()
+        if not ended:
+            logger.warning(
+                "hotconfig's threads did not end within %.1f s; is a listener blocked, or PostgreSQL frozen?",
+                timeout,
+            )
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        await self.aio.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aio.close()
+
+    @cached_property
+    def aio(self) -> AsyncFace:
+        """What blocks, awaitable, on asyncio and trio: ``await hc.aio.bind(AISettings)``."""
+        from hotconfig.runtime.aio import AsyncFace  # noqa: PLC0415 - only async programs need anyio
+
+        return AsyncFace(self)
+
+    # Settings ----------------------------------------------------------------------------------------------
+
+    def bind(
+        self,
+        settings_class: type[M],
+        *,
+        pins: Mapping[str, Any] | None = None,
+        on_invalid: Literal["raise", "defaults"] = "raise",
+        timeout: float = START_TIMEOUT_S,
+    ) -> M:
+        """Load a class's settings from PostgreSQL and keep them live. Returns an instance of the class.
+
+        The instance cannot be assigned to. The same class bound again gives the same object. The class's other
+        sources (environment, dotenv, secrets files) are read here, once.
+
+        Args:
+            settings_class: A class marked with :func:`hotconfig.settings`.
+            pins: Values that win over PostgreSQL in this process, by key; ``status()`` shows the keys.
+            on_invalid: ``"raise"`` if what PostgreSQL holds does not validate, or ``"defaults"``: the offending keys
+                fall back to what lies below PostgreSQL, which is logged and stands in ``status()``.
+            timeout: Seconds to wait for PostgreSQL.
+
+        Raises:
+            InvalidStateError: PostgreSQL's values do not validate; ``problems`` lists every offending key.
+            DeclarationError: the class is not marked, or another class is bound to its service.
+            UnknownKeyError: a pin names no field.
+            NotStartedError: ``start()`` was not called.
+            DatabaseUnavailableError: no answer in time.
+        """
+        service = service_of(settings_class)
+        if on_invalid not in ("raise", "defaults"):
+            raise UsageError('on_invalid= takes "raise" or "defaults"')
+        with self._lock:
+            follower = self._running()
+            followed, live = self._followed.get(service), self._loading.get(service)
+            known = followed is not None and live is not None
+            if followed is None or live is None:
+                blueprint = Blueprint(settings_class, capture(settings_class), pins)
+                followed = Followed(blueprint, lenient=on_invalid == "defaults")
+                live = follower.follow(followed)
+                self._followed[service], self._loading[service] = followed, live
+        if known:
+            _check_same(followed, settings_class, pins)
+        loaded: M = self._loaded(follower, followed, live, timeout, known=known)
+        return loaded
+
+    def on_change(
+        self,
+        settings: M,
+        listener: Callable[[Changed[M]], object],
+        *,
+        key: str | None = None,
+    ) -> Callable[[], None]:
+        """Call ``listener`` after every real change of the settings, or of one key. Returns a function that ends it.
+
+        Each listener runs on a thread of its own, one event at a time, in order. It may raise (it is logged and
+        counted), block, write, bind or close.
+
+        Args:
+            settings: The live object.
+            listener: Called with a :class:`hotconfig.Changed`.
+            key: Only changes of this key.
+
+        Raises:
+            NotBoundError, UnknownKeyError.
+        """
+        followed = self._find(settings)
+        keys = None if key is None else frozenset({_field(followed, key)})
+        registered = self._dispatcher.add(followed.service, listener, keys)
+        return lambda: self._dispatcher.remove(followed.service, registered)
+
+    def changes(self, settings: M, *, key: str | None = None) -> AsyncIterator[Changed[M]]:
+        """Iterate over real changes as they come, on asyncio or trio: ``async for change in hc.changes(ai)``.
+
+        Listening begins with the first iteration.
+        """
+        from hotconfig.runtime.aio import events  # noqa: PLC0415
+
+        self._find(settings)
+        return events(self, settings, key)
+
+    def wait_for(self, revision: int | Commit, timeout: float = 5.0, *, settings: Target | None = None) -> None:
+        """Wait until this process shows a revision or a newer one.
+
+        Args:
+            revision: What ``store`` returned, or a number.
+            timeout: Seconds.
+            settings: The live object or its class; needed for a number when several classes are bound.
+
+        Raises:
+            WaitTimeoutError: it was not seen in time.
+            InvalidStateError: it arrived and was rejected here.
+        """
+        followed = self._waited_for(revision, settings)
+        wanted = revision.revision if isinstance(revision, Commit) else revision
+        if not self._running().wait_for(followed, wanted, timeout):
+            shown = followed.shown.revision if followed.shown is not None else 0
+            raise WaitTimeoutError(
+                f"service {followed.service!r}: revision {wanted} was not seen within {timeout} s, it shows {shown}"
+            )
+
+    def status(self) -> Status:
+        """How this process stands. Never blocks and asks nobody."""
+        errors, dropped = self._dispatcher.counts()
+        follower = self._follower
+        if follower is None:
+            return Status.before_start(datetime.now(UTC), closed=self._closed)
+        state, since = follower.state
+        verified_at_s = follower.verified_at_s
+        return Status(
+            state=state,
+            since=since,
+            verified_age_s=None if verified_at_s is None else monotonic() - verified_at_s,
+            redis={True: "connected", False: "away", None: "unused"}[follower.connected],
+            last_error=follower.last_error,
+            services={name: _describe(followed) for name, followed in dict(self._followed).items()},
+            counters=follower.counted(),
+            listener_errors=errors,
+            listener_dropped=dropped,
+        )
+
+    # Wiring ------------------------------------------------------------------------------------------------
+
+    def _wire(self) -> Follower:
+        # Drivers are imported here, so that importing hotconfig stays cheap.
+        from hotconfig.postgres.migrate import check_schema_name  # noqa: PLC0415
+        from hotconfig.postgres.truth import PostgresReader  # noqa: PLC0415
+
+        reader = PostgresReader(self._database_url, schema=check_schema_name(self._schema))
+        if self._redis_url is None:
+            return Follower(reader, None, self._dispatcher.tell, self._timing)
+        from hotconfig.redis.connect import open_client  # noqa: PLC0415
+        from hotconfig.redis.subscribe import RedisSubscription  # noqa: PLC0415
+
+        url, subscribe_all = self._redis_url, self._subscribe_all
+        open_client(url, client_name="hotconfig").close()  # a URL that cannot be read fails here, at once
+        return Follower(
+            reader,
+            lambda services: RedisSubscription.open(url, services, subscribe_all=subscribe_all),
+            self._dispatcher.tell,
+            self._timing,
+        )
+
+    def _get_publisher(self) -> Publisher:
+        from hotconfig.postgres.truth import PostgresWriter  # noqa: PLC0415
+
+        with self._lock:
+            self._running()
+            if self._publisher is None:
+                announcer = None
+                if self._redis_url is not None:
+                    from hotconfig.redis.publish import RedisAnnouncer  # noqa: PLC0415
+
+                    announcer = RedisAnnouncer(self._redis_url)
+                self._publisher = Publisher(PostgresWriter(self._database_url, schema=self._schema), announcer)
+            return self._publisher
+
+    def _running(self) -> Follower:
+        if self._closed:
+            raise NotStartedError("this HotConfig was closed: make a new one")
+        if self._follower is None:
+            raise NotStartedError("start it first: `with HotConfig.from_env() as hc:`, or hc.start()")
+        return self._follower
+
+    def _abandon(self, follower: Follower) -> None:
+        follower.stop(EXIT_TIMEOUT_S)
+        with self._lock:
+            self._follower = None
+
+    def _find(self, settings: Target) -> Followed[Any]:
+        kind = settings if isinstance(settings, type) else type(settings)
+        followed = self._followed.get(service_of(kind))
+        if followed is None or followed.live is None or followed.blueprint.settings_class is not kind:
+            raise NotBoundError(f"{kind.__name__} is not bound here: call bind({kind.__name__}) first")
+        if not isinstance(settings, type) and settings is not followed.live:
+            raise NotBoundError(f"this {kind.__name__} is not the live object: use the one that bind() returned")
+        return followed
+
+    def _loaded(self, follower: Follower, followed: Followed[M], live: Future[M], timeout: float, *, known: bool) -> M:
+        service = followed.service
+        try:
+            loaded: M = live.result(timeout)
+        except FutureTimeoutError:
+            self._forget(follower, service)
+            raise DatabaseUnavailableError(
+                f"service {service!r}: PostgreSQL did not answer within {timeout} s; last error: {follower.last_error}"
+            ) from None
+        except BaseException:
+            self._forget(follower, service)
+            raise
+        if not known:
+            if followed.problems:
+                logger.error("service %r: bound with defaults in place of: %s", service, ", ".join(followed.problems))
+            schema = json.dumps(followed.blueprint.json_schema(), sort_keys=True)
+            follower.register(service, hashlib.sha256(schema.encode()).hexdigest(), schema)
+        return loaded
+
+    def _forget(self, follower: Follower, service: str) -> None:
+        with self._lock:
+            self._followed.pop(service, None)
+            self._loading.pop(service, None)
+        follower.forget(service)
+
+    def _waited_for(self, revision: int | Commit, settings: Target | None) -> Followed[Any]:
+        if settings is not None:
+            return self._find(settings)
+        if isinstance(revision, Commit):
+            followed = self._followed.get(revision.service)
+            if followed is None:
+                raise NotBoundError(f"service {revision.service!r} is not bound here")
+            return followed
+        if len(self._followed) != 1:
+            raise UsageError("several classes are bound: say which with settings=, or pass what store returned")
+        return next(iter(self._followed.values()))
+
+    def _refresh(self, followed: Followed[Any], revision: int) -> None:
+        """Somebody else wrote: let the line catch up before the next attempt."""
+        self._running().catch_up(followed, revision)
+
+
+def snapshot(settings: M) -> M:
+    """One immutable, consistent view of all fields: read several of them from it. Costs no I/O and no lock.
+
+    Raises:
+        NotBoundError: ``settings`` is not a live object.
+    """
+    from hotconfig.core.live import current  # noqa: PLC0415
+
+    return current(settings)
+
+
+def _check_same(followed: Followed[Any], settings_class: type[BaseModel], pins: Mapping[str, Any] | None) -> None:
+    blueprint = followed.blueprint
+    if blueprint.settings_class is not settings_class:
+        raise DeclarationError(
+            f"service {followed.service!r} is bound to {blueprint.settings_class.__qualname__} already: one class per "
+            f"service. Put the fields of {settings_class.__qualname__} into it, or name another service."
+        )
+    if pins is not None and dict(pins) != dict(blueprint.pins):
+        raise DeclarationError(f"service {followed.service!r} is bound with other pins already")
+
+
+def _field(followed: Followed[Any], key: str) -> str:
+    if key in followed.blueprint.keys:
+        return key
+    raise UnknownKeyError(f"service {followed.service!r} has no key {key!r}")
+
+
+def _describe(followed: Followed[Any]) -> ServiceStatus:
+    head, shown = followed.head, followed.shown
+    return ServiceStatus(
+        settings_class=followed.blueprint.settings_class.__qualname__,
+        revision=head.revision if head is not None else 0,
+        shown_revision=shown.revision if shown is not None else 0,
+        digest=head.digest.hex() if head is not None else "",
+        problems=dict(followed.problems),
+        pinned_keys=tuple(sorted(followed.blueprint.pins)),
+        unknown_keys=tuple(sorted(followed.unknown)),
+    )
+
+
+def _close_at_exit(client: HotConfig) -> None:
+    reference = weakref.ref(client)
+
+    def close() -> None:
+        alive = reference()
+        if alive is not None and alive.status().state is not State.CLOSED:
+            alive.close(EXIT_TIMEOUT_S)
+
+    atexit.register(close)

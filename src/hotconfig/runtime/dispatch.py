@@ -1,0 +1,125 @@
+"""Calling listeners: each on a thread of its own, so that none delays another, let alone the line."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from hotconfig.core.listeners import Changed
+
+logger = logging.getLogger("hotconfig.listeners")
+
+MAX_QUEUED: Final = 1024
+"""Events kept for one slow listener. Beyond, the oldest is dropped and counted."""
+
+
+class Listener:
+    """One registered callback. ``close()`` ends it; events that wait are not delivered any more."""
+
+    def __init__(self, callback: Callable[[Changed[Any]], object], keys: frozenset[str] | None) -> None:
+        self.errors = 0
+        self.dropped = 0
+        self._callback = callback
+        self._keys = keys
+        self._queue: deque[Changed[Any]] = deque()
+        self._wakeup = threading.Condition()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    def put(self, event: Changed[Any]) -> None:
+        """Queue an event that this listener asked for. Never blocks. Called by the line."""
+        if self._keys is not None and not (self._keys & event.keys):
+            return
+        with self._wakeup:
+            if self._closed:
+                return
+            if len(self._queue) >= MAX_QUEUED:
+                self._queue.popleft()
+                self.dropped += 1
+            self._queue.append(event)
+            self._wakeup.notify()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="hotconfig-listener", daemon=True)
+                self._thread.start()
+
+    def close(self) -> None:
+        """Deliver nothing more. Does not wait for a call under way."""
+        with self._wakeup:
+            self._closed = True
+            self._queue.clear()
+            self._wakeup.notify()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for a call under way; False if it did not end in time."""
+        thread = self._thread
+        if thread is None or thread is threading.current_thread():
+            return True
+        thread.join(timeout_s)
+        return not thread.is_alive()
+
+    def _run(self) -> None:
+        while (event := self._next()) is not None:
+            try:
+                self._callback(event)
+            except Exception:  # a user's listener may raise anything; the others and the line go on
+                self.errors += 1
+                logger.exception("a listener of service %r raised at revision %d", event.service, event.revision)
+
+    def _next(self) -> Changed[Any] | None:
+        with self._wakeup:
+            self._wakeup.wait_for(lambda: self._closed or self._queue)
+            return None if self._closed else self._queue.popleft()
+
+
+class Dispatcher:
+    """All listeners of one process, by service."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._listeners: dict[str, list[Listener]] = {}
+        self._past_errors = 0
+        self._past_dropped = 0
+
+    def add(self, service: str, callback: Callable[[Changed[Any]], object], keys: frozenset[str] | None) -> Listener:
+        """Register a callback for all or some keys of a service."""
+        listener = Listener(callback, keys)
+        with self._lock:
+            self._listeners.setdefault(service, []).append(listener)
+        return listener
+
+    def remove(self, service: str, listener: Listener) -> None:
+        """Unregister; nothing happens if it was done already."""
+        with self._lock:
+            registered = self._listeners.get(service, [])
+            if listener in registered:
+                registered.remove(listener)
+                self._past_errors += listener.errors
+                self._past_dropped += listener.dropped
+        listener.close()
+
+    def tell(self, event: Changed[Any]) -> None:
+        """Queue an event for everybody who wants it. Called by the line; copies under the lock, calls outside."""
+        with self._lock:
+            listeners = tuple(self._listeners.get(event.service, ()))
+        for listener in listeners:
+            listener.put(event)
+
+    def counts(self) -> tuple[int, int]:
+        """Listener calls that raised, and events dropped because a listener was too slow."""
+        with self._lock:
+            current = [listener for registered in self._listeners.values() for listener in registered]
+            return (
+                self._past_errors + sum(listener.errors for listener in current),
+                self._past_dropped + sum(listener.dropped for listener in current),
+            )
+
+    def close(self) -> tuple[Listener, ...]:
+        """Close all listeners and return them, to be joined."""
+        with self._lock:
+            current = tuple(listener for registered in self._listeners.values() for listener in registered)
+        for listener in current:
+            listener.close()
+        return current

@@ -1,0 +1,495 @@
+"""The follower: the thread that drives the line. It waits on Redis, on answers from PostgreSQL and on the clock.
+
+Owns the order of things within one turn. Must not know how a message is judged (:mod:`hotconfig.core.line`), when to
+read (:mod:`hotconfig.core.schedule`), or when to connect (:mod:`hotconfig.runtime.link`).
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import selectors
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from time import monotonic
+from typing import Any, Final
+
+from hotconfig.core.errors import (
+    ConfigurationError,
+    DatabaseUnavailableError,
+    HotConfigError,
+    InvalidStateError,
+    NotStartedError,
+)
+from hotconfig.core.line import Followed, Line, head_of
+from hotconfig.core.listeners import Changed
+from hotconfig.core.outcomes import Applied, NeedsRead, Outcome, Rejected, Stage
+from hotconfig.core.ports import Answer, Confirmed, Event, Message, Reader
+from hotconfig.core.problems import one_line
+from hotconfig.core.schedule import ReadSchedule
+from hotconfig.core.status import Counters, State
+from hotconfig.runtime.inbox import Inbox
+from hotconfig.runtime.link import Link, Opened, OpenFailed, OpenSubscription
+from hotconfig.runtime.reading import ReadingThread
+
+logger = logging.getLogger("hotconfig.follower")
+
+BATCH: Final = 1000
+"""Messages taken together before the line is flushed and the clock is looked at again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How often and how long, in seconds.
+
+    Attributes:
+        reconcile_s: Between two comparisons with PostgreSQL while Redis is connected.
+        poll_s: The same while it is not.
+        stale_after_s: Unconfirmed for longer than this is called stale.
+    """
+
+    reconcile_s: float = 10.0
+    poll_s: float = 1.0
+    stale_after_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Follow:
+    followed: Followed[Any]
+    live: Future[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Forget:
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Contact:
+    made: Future[None]
+
+
+class _Command(Enum):
+    READ = "read"
+    HEAR = "hear"
+
+
+_Item = Answer | HotConfigError | Opened | OpenFailed | _Follow | _Forget | _Contact | _Command
+
+
+class Follower:
+    """Follows any number of services for one process. Made and stopped by the client."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        open_subscription: OpenSubscription | None,
+        tell: Callable[[Changed[Any]], None],
+        timing: Timing,
+    ) -> None:
+        rng = random.Random()  # noqa: S311 - jitter
+        self.line = Line(tell)
+        self.counters = Counters()
+        self.verified_at_s: float | None = None
+        self.last_error: str | None = None
+        self._timing = timing
+        self._inbox: Inbox[_Item] = Inbox()
+        self._selector = selectors.DefaultSelector()
+        self._inbox.register(self._selector)
+        self._link = Link(open_subscription, self._inbox.post, rng) if open_subscription is not None else None
+        self._schedule = ReadSchedule(monotonic(), rng)
+        self._reading = ReadingThread(reader, self._inbox.post)
+        self._thread = threading.Thread(target=self._run, name="hotconfig-line", daemon=True)
+        self._stopping = False
+        self._moved = threading.Condition()
+        self._waiters = 0
+        self._loading: dict[str, Future[Any]] = {}
+        self._contacts: list[Future[None]] = []
+        self._state = State.NOT_READY
+        self._since = datetime.now(UTC)
+
+    # Called by any thread ------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start both threads."""
+        self._reading.start()
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> bool:
+        """End both threads; False if one did not end in time. The values stay as they are."""
+        deadline_s = monotonic() + timeout_s
+        self._stopping = True
+        self._reading.stop()
+        self._inbox.wake()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(timeout_s)
+        return self._reading.join(max(0.0, deadline_s - monotonic())) and not self._thread.is_alive()
+
+    def first_contact(self, timeout_s: float) -> None:
+        """Wait until PostgreSQL has answered for the first time.
+
+        Raises:
+            DatabaseUnavailableError: it did not in time.
+            ConfigurationError: it answered that something has to be mended.
+        """
+        made: Future[None] = Future()
+        self._inbox.post(_Contact(made))
+        try:
+            made.result(timeout_s)
+        except TimeoutError:
+            raise DatabaseUnavailableError(
+                f"PostgreSQL did not answer within {timeout_s} s; last error: {self.last_error or 'none, it is silent'}"
+            ) from None
+
+    def follow(self, followed: Followed[Any]) -> Future[Any]:
+        """Follow one more service. The future gives the live object, or says why there is none."""
+        live: Future[Any] = Future()
+        self._inbox.post(_Follow(followed, live))
+        return live
+
+    def forget(self, service: str) -> None:
+        """Give up a service that could not be loaded."""
+        self._inbox.post(_Forget(service))
+
+    def register(self, service: str, schema_hash: str, json_schema: str) -> None:
+        """Have a JSON Schema stored, some time."""
+        self._reading.register((service, schema_hash, json_schema))
+
+    def wait_for(self, followed: Followed[Any], revision: int, timeout_s: float) -> bool:
+        """Wait until the live object shows this revision or a newer one; False if it did not in time.
+
+        Raises:
+            InvalidStateError: the revision arrived and was rejected.
+            NotStartedError: the follower was stopped meanwhile.
+        """
+        self._wait(lambda: self._stopping or _shows(followed, revision), timeout_s)
+        if _shows(followed, revision):
+            return True
+        if self._stopping:
+            raise NotStartedError("closed while waiting for a revision")
+        return False
+
+    def catch_up(self, followed: Followed[Any], revision: int, timeout_s: float = 5.0) -> None:
+        """Read PostgreSQL now, and wait until the line knows this revision or a newer one."""
+        self._inbox.post(_Command.READ)
+        self._wait(
+            lambda: self._stopping or (followed.head is not None and followed.head.revision >= revision), timeout_s
+        )
+
+    @property
+    def connected(self) -> bool | None:
+        """Whether Redis is connected; None where there is none to connect to."""
+        return None if self._link is None else self._link.connected
+
+    @property
+    def state(self) -> tuple[State, datetime]:
+        """The state, and since when."""
+        return (State.CLOSED if self._stopping else self._state), self._since
+
+    def counted(self) -> dict[str, object]:
+        """The counters, as a plain dict."""
+        return asdict(self.counters)
+
+    def _wait(self, arrived: Callable[[], bool], timeout_s: float) -> None:
+        with self._moved:
+            self._waiters += 1
+            try:
+                self._moved.wait_for(arrived, timeout_s)
+            finally:
+                self._waiters -= 1
+
+    # The line's thread ---------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                self._turn()
+            except Exception as error:  # outermost loop: nothing may end the line
+                self.counters.line_errors += 1
+                logger.exception("the line stumbled and goes on")
+                self.disconnect(HotConfigError(f"unforeseen: {type(error).__name__}"))
+        self._clean_up()
+
+    def _turn(self) -> None:
+        now_s = monotonic()
+        due_s = self._schedule.next_s(now_s)
+        if self._link is not None and self.line.followed:
+            due_s = min(due_s, self._link.next_s(now_s))
+        ready = {key.data for key, _ in self._selector.select(max(0.0, due_s - now_s))}
+        if self._inbox in ready:
+            for item in self._inbox.take():
+                self._take_item(item)
+        if self._link is not None and self._link.subscription in ready:
+            self._hear(self._link)
+        self._tick(monotonic())
+        self._reckon_state()
+
+    def _take_item(self, item: _Item) -> None:  # noqa: C901 - one case per kind of item
+        match item:
+            case Answer():
+                self._answered(item)
+            case HotConfigError():
+                self._unanswered(item)
+            case Opened():
+                self._opened(item)
+            case OpenFailed(error):
+                self.disconnect(error)
+            case _Follow(followed, live):
+                self._start_following(followed, live)
+            case _Forget(service):
+                self.line.followed.pop(service, None)
+                self._loading.pop(service, None)
+            case _Contact(made):
+                self._contacts.append(made)
+                self._schedule.want()
+            case _Command.READ:
+                self._schedule.want()
+            case _Command.HEAR:
+                if self._link is not None:
+                    self._hear(self._link)
+
+    def _tick(self, now_s: float) -> None:
+        if self._link is not None and self.line.followed:
+            self._link.maybe_open(self.line.followed, now_s)
+            with _Guard(self):
+                self._link.watch(now_s)
+        for service in self._schedule.impatient(now_s):
+            self._judge_again(service)
+        if (self.line.followed or self._contacts) and self._schedule.begin(now_s):
+            self.counters.reads += 1
+            self._reading.ask({name: head_of(followed) for name, followed in self.line.followed.items()})
+
+    def _start_following(self, followed: Followed[Any], live: Future[Any]) -> None:
+        self.line.followed[followed.service] = followed
+        self._loading[followed.service] = live
+        if self._link is None or (self._link.failures and self._link.subscription is None):
+            self._schedule.want()
+            return
+        # Subscribe before reading: the confirmation asks for the read. If none comes, patience does.
+        self._schedule.await_confirmation(followed.service, monotonic())
+        if self._link.subscription is not None:
+            with _Guard(self):
+                if not self._link.follow([followed.service]):
+                    self._schedule.want()
+
+    # Redis
+
+    def _opened(self, opened: Opened) -> None:
+        if self._link is None or self._stopping:
+            opened.subscription.close()
+            return
+        subscription = self._link.opened(opened, monotonic())
+        self.counters.connections += 1
+        with _Guard(self):
+            self._selector.register(subscription.fileno(), selectors.EVENT_READ, subscription)
+            self._link.follow(self.line.followed)
+        self._hear(self._link)
+
+    def _hear(self, link: Link) -> None:
+        # The first message is shown at once; what else has piled up is taken together.
+        for limit in (1, BATCH):
+            events: list[Event] = []
+            with _Guard(self):
+                events = link.receive(limit, monotonic())
+            for event in events:
+                self._take_event(link, event)
+            self._settle(self.line.flush())
+            if len(events) < limit:
+                return
+        # More may be buffered in the driver, where the selector does not see it: come back for it.
+        self._inbox.post(_Command.HEAR)
+
+    def _take_event(self, link: Link, event: Event) -> None:
+        if isinstance(event, Message):
+            self.counters.messages += 1
+            self._judge(event)
+        elif isinstance(event, Confirmed):
+            link.confirmed()
+            self._schedule.want()
+        else:
+            link.ponged()
+
+    def _judge(self, message: Message) -> None:
+        outcome = self.line.receive(message.channel, message.data)
+        if outcome is None:
+            return
+        self.counters.count(outcome)
+        if isinstance(outcome, NeedsRead):
+            if outcome.patient:
+                self._schedule.wait_a_moment(outcome.service, monotonic(), message)
+            else:
+                self._schedule.hint()
+
+    def _judge_again(self, service: str) -> None:
+        """What explained itself meanwhile needs no read."""
+        patience = self._schedule.patience.pop(service)
+        again = [self.line.receive(message.channel, message.data) for message in patience.messages]
+        self._settle(self.line.flush())
+        if not patience.messages:
+            self._schedule.want()  # a first load that no confirmation came for
+        elif any(isinstance(outcome, NeedsRead) for outcome in again):
+            self._schedule.hint()
+
+    def disconnect(self, error: HotConfigError) -> None:
+        """Discard the connection to Redis, whole; the line's thread alone."""
+        self._note(error)
+        if self._link is None:
+            return
+        for key in list(self._selector.get_map().values()):
+            if key.data is not self._inbox:
+                self._selector.unregister(key.fileobj)
+        now_s = monotonic()
+        self._link.drop(now_s)
+        self.counters.connection_failures += 1
+        self._schedule.sooner(now_s, self._timing.poll_s)
+        if self._loading:
+            self._schedule.want()
+
+    # PostgreSQL
+
+    def _answered(self, answer: Answer) -> None:
+        now_s = monotonic()
+        self._schedule.answered(now_s, self._timing.reconcile_s if self.connected else self._timing.poll_s)
+        self.line.keyring = answer.keyring
+        for loaded in answer.loaded:
+            outcome = self.line.load(loaded)
+            self._settle([outcome])
+            if isinstance(outcome, NeedsRead):
+                self._schedule.hint()
+            self._resolve(loaded.service, outcome)
+        self._settle(self.line.flush())
+        if not answer.in_recovery:
+            self.verified_at_s = now_s
+        while self._contacts:
+            self._contacts.pop().set_result(None)
+
+    def _unanswered(self, error: HotConfigError) -> None:
+        self.counters.read_failures += 1
+        self._schedule.failed(monotonic())
+        self._note(error)
+        if isinstance(error, ConfigurationError):
+            self._give_up(error)
+
+    def _give_up(self, error: HotConfigError) -> None:
+        """Tell everybody who waits; waiting longer would not help."""
+        while self._contacts:
+            self._contacts.pop().set_exception(error)
+        while self._loading:
+            self._loading.popitem()[1].set_exception(error)
+
+    def _resolve(self, service: str, outcome: Outcome) -> None:
+        followed = self.line.followed.get(service)
+        if followed is None or followed.head is None or service not in self._loading:
+            return
+        live = self._loading.pop(service)
+        self._schedule.patience.pop(service, None)
+        if followed.live is not None:
+            live.set_result(followed.live)
+        elif isinstance(outcome, Rejected):
+            live.set_exception(_invalid_at_start(followed, outcome))
+
+    # Results and state
+
+    def _settle(self, outcomes: Iterable[Outcome]) -> None:
+        moved = False
+        for outcome in outcomes:
+            self.counters.count(outcome)
+            if isinstance(outcome, Applied):
+                moved = True
+                logger.info(
+                    "service %r: revision %d is live, changed keys: %s",
+                    outcome.service,
+                    outcome.revision,
+                    ", ".join(sorted(outcome.keys)) or "none",
+                )
+            elif isinstance(outcome, Rejected) and outcome.stage is Stage.VALIDATE:
+                moved = True
+                logger.error(
+                    "service %r: revision %s was rejected, the last good values stay: %s",
+                    outcome.service,
+                    outcome.revision,
+                    one_line(outcome.problems),
+                )
+        if moved and self._waiters:
+            with self._moved:
+                self._moved.notify_all()
+
+    def _reckon_state(self) -> None:
+        if self.verified_at_s is None:
+            state = State.NOT_READY
+        elif monotonic() - self.verified_at_s > self._timing.stale_after_s:
+            state = State.STALE
+        elif self._link is not None and self._link.failures:
+            state = State.DEGRADED
+        else:
+            state = State.READY
+        if state is not self._state:
+            level = logging.INFO if state is State.READY else logging.WARNING
+            logger.log(level, "state %s → %s", self._state.value, state.value)
+            self._state, self._since = state, datetime.now(UTC)
+
+    def _note(self, error: HotConfigError) -> None:
+        said = str(error)
+        if said != self.last_error:
+            logger.warning("%s", said)
+        self.last_error = said
+
+    def _clean_up(self) -> None:
+        self._since = datetime.now(UTC)
+        if self._link is not None and self._link.subscription is not None:
+            self._link.subscription.close()
+        for item in self._inbox.take():
+            if isinstance(item, Opened):
+                item.subscription.close()
+            elif isinstance(item, _Follow):
+                self._loading[item.followed.service] = item.live
+            elif isinstance(item, _Contact):
+                self._contacts.append(item.made)
+        self._give_up(NotStartedError("closed while PostgreSQL was being waited for"))
+        self._selector.close()
+        self._inbox.close()
+        with self._moved:
+            self._moved.notify_all()
+
+
+class _Guard:
+    """Around every call of the link: an error drops the connection, and nothing else."""
+
+    def __init__(self, follower: Follower) -> None:
+        self._follower = follower
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if isinstance(error, HotConfigError):
+            self._follower.disconnect(error)
+            return True
+        return False
+
+
+def _invalid_at_start(followed: Followed[Any], outcome: Rejected) -> InvalidStateError:
+    return InvalidStateError(
+        f"service {followed.service!r}: what PostgreSQL holds at revision {outcome.revision} does not fit "
+        f"{followed.blueprint.settings_class.__name__}: {one_line(outcome.problems)}. Mend the rows (`hotconfig set`), "
+        'or bind with on_invalid="defaults".',
+        dict(outcome.problems),
+    )
+
+
+def _shows(followed: Followed[Any], revision: int) -> bool:
+    """Whether the live object shows this revision. Raises if it arrived and was rejected."""
+    shown, head = followed.shown, followed.head
+    if shown is not None and shown.revision >= revision:
+        return True
+    if head is not None and head.revision >= revision and followed.problems:
+        raise InvalidStateError(
+            f"service {followed.service!r}: revision {head.revision} was rejected here, the last good values stay: "
+            + one_line(followed.problems),
+            dict(followed.problems),
+        )
+    return False

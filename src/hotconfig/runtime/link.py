@@ -1,0 +1,159 @@
+"""The link to Redis: opened on a thread of its own, watched by ping and pong, discarded whole at the first error.
+
+Owns when to connect, ping and give up. Must not know what the messages mean. The line's thread uses it.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from hotconfig.core.backoff import Backoff
+from hotconfig.core.errors import HotConfigError, RedisUnavailableError
+from hotconfig.core.ports import Event, Subscription
+
+logger = logging.getLogger("hotconfig.link")
+
+PING_INTERVAL_S: Final = 0.5
+PONG_DEADLINE_S: Final = 1.0
+
+OpenSubscription = Callable[[Iterable[str]], Subscription]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Connecting worked; subscribed, not yet confirmed, to these services."""
+
+    subscription: Subscription
+    services: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFailed:
+    """Connecting did not work."""
+
+    error: HotConfigError
+
+
+class Link:
+    """At most one connection at a time.
+
+    Args:
+        open_subscription: Connects; called on a thread of its own.
+        post: Hands :class:`Opened` or :class:`OpenFailed` to the line's thread.
+        rng: For jitter.
+    """
+
+    def __init__(
+        self, open_subscription: OpenSubscription, post: Callable[[Opened | OpenFailed], None], rng: random.Random
+    ) -> None:
+        self.subscription: Subscription | None = None
+        self.failures = 0
+        self._open_subscription = open_subscription
+        self._post = post
+        self._rng = rng
+        self._backoff = Backoff()
+        self._services: set[str] = set()
+        self._opening = False
+        self._open_at_s = 0.0
+        self._pinged_at_s = 0.0
+        self._heard_at_s = 0.0
+        self._pong_awaited = False
+
+    @property
+    def connected(self) -> bool:
+        """Connected, and subscribed since the last failure."""
+        return self.subscription is not None and not self.failures
+
+    def next_s(self, now_s: float) -> float:
+        """When there is something to do here, if nothing else happens."""
+        if self.subscription is None:
+            return now_s + PING_INTERVAL_S if self._opening else self._open_at_s
+        return self._pinged_at_s + (PONG_DEADLINE_S if self._pong_awaited else PING_INTERVAL_S)
+
+    def maybe_open(self, services: Iterable[str], now_s: float) -> None:
+        """Connect if there is no connection and it is time to try.
+
+        Name resolution and connecting may block, the line may not; hence the thread.
+        """
+        if self.subscription is not None or self._opening or now_s < self._open_at_s:
+            return
+        self._opening = True
+        threading.Thread(target=self._open, args=[frozenset(services)], name="hotconfig-connect", daemon=True).start()
+
+    def opened(self, opened: Opened, now_s: float) -> Subscription:
+        """Take over a new connection."""
+        self._opening = False
+        self.subscription = opened.subscription
+        self._services = set(opened.services)
+        self._pinged_at_s = self._heard_at_s = now_s
+        self._pong_awaited = False
+        return opened.subscription
+
+    def follow(self, services: Iterable[str]) -> bool:
+        """Hear these services too, where they are not heard yet. True: confirmations follow.
+
+        Raises:
+            HotConfigError: as every call of a subscription; :meth:`drop` it then.
+        """
+        missing = [service for service in services if service not in self._services]
+        if self.subscription is None or not missing:
+            return bool(missing)
+        self._services.update(missing)
+        return self.subscription.follow(missing)
+
+    def receive(self, limit: int, now_s: float) -> list[Event]:
+        """What has arrived. Raises as :meth:`follow`."""
+        if self.subscription is None:
+            return []
+        events = self.subscription.receive(limit)
+        if events:
+            self._heard_at_s = now_s
+        return events
+
+    def confirmed(self) -> None:
+        """A subscription stands: the connection is worth something."""
+        self.failures = 0
+
+    def ponged(self) -> None:
+        """The answer to the ping came."""
+        self._pong_awaited = False
+
+    def watch(self, now_s: float) -> None:
+        """Ping when it is time; give up when the pong is overdue. Call it after everything received was taken.
+
+        Raises: as :meth:`follow`; ``RedisUnavailableError`` when the server is silent.
+        """
+        if self.subscription is None:
+            return
+        if self._pong_awaited:
+            if now_s - max(self._pinged_at_s, self._heard_at_s) > PONG_DEADLINE_S:
+                raise RedisUnavailableError(f"Redis did not answer a ping within {PONG_DEADLINE_S} s")
+        elif now_s - self._pinged_at_s >= PING_INTERVAL_S:
+            self._pinged_at_s, self._pong_awaited = now_s, True
+            self.subscription.ping()
+
+    def drop(self, now_s: float) -> None:
+        """Discard the connection, or a failed attempt, and back off.
+
+        redis-py's own reconnecting would hide the gap, and behind Sentinel cling to a demoted master.
+        """
+        subscription, self.subscription = self.subscription, None
+        if subscription is not None:
+            subscription.close()
+        self._opening = False
+        self.failures += 1
+        self._open_at_s = now_s + self._backoff.delay_s(self.failures, self._rng)
+
+    def _open(self, services: frozenset[str]) -> None:
+        try:
+            self._post(Opened(self._open_subscription(services), services))
+        except HotConfigError as error:
+            self._post(OpenFailed(error))
+        except Exception as error:  # outermost loop of this small worker: silence would end all attempts
+            logger.exception("connecting to Redis failed in an unforeseen way")
+            self._post(OpenFailed(RedisUnavailableError(f"connecting to Redis failed: {type(error).__name__}")))

@@ -1,0 +1,108 @@
+"""One commit from order to announcement: written to PostgreSQL, then told to Redis.
+
+Must not know settings classes: it takes texts.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from uuid import uuid4
+
+from hotconfig.core.chain import Change, ChangeSet
+from hotconfig.core.errors import HotConfigError
+from hotconfig.core.ports import Announcer, Order, Writer
+
+logger = logging.getLogger("hotconfig.publishing")
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What became of a write.
+
+    Attributes:
+        service: The service.
+        revision: The revision that holds the values now.
+        changed: False when nothing differed: no commit was made, and ``revision`` is the head that was there.
+        announced: Whether Redis took the news. If not, readers find the commit when they next look at PostgreSQL.
+        keys: The keys that were written or deleted.
+        at: PostgreSQL's clock at the commit, ISO 8601 in UTC; empty when nothing changed.
+    """
+
+    service: str
+    revision: int
+    changed: bool
+    announced: bool
+    keys: tuple[str, ...]
+    at: str
+
+
+class Publisher:
+    """Commits texts. Any thread may use it.
+
+    Args:
+        writer: Where the truth is written.
+        announcer: Where it is announced; None without Redis.
+    """
+
+    def __init__(self, writer: Writer, announcer: Announcer | None) -> None:
+        self._writer = writer
+        self._announcer = announcer
+
+    def commit(
+        self,
+        service: str,
+        changes: Iterable[Change],
+        *,
+        by: str,
+        reason: str | None = None,
+        expect: int | None = None,
+        sensitive: frozenset[str] = frozenset(),
+    ) -> Commit:
+        """Write and announce. A failed announcement does not fail the write: it stands, and is told in the result.
+
+        Raises:
+            ConflictError: ``expect`` is not the head any more.
+            DatabaseUnavailableError, AccessDeniedError, SchemaMissingError, OutcomeUnknownError: nothing was
+                announced.
+        """
+        made = tuple(changes)
+        written = self._writer.write(Order(service, made, sensitive, by, reason, expect, uuid4()))
+        keys = tuple(change.key for change in made)
+        if not written.moved:
+            return Commit(service, written.head.revision, changed=False, announced=False, keys=keys, at="")
+        told = tuple(_told(change, sensitive) for change in made)
+        announced = self._announce(
+            ChangeSet(service, written.parent, written.head, told, written.at, by, reason, _trace())
+        )
+        return Commit(service, written.head.revision, changed=True, announced=announced, keys=keys, at=written.at)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._writer.close()
+        if self._announcer is not None:
+            self._announcer.close()
+
+    def _announce(self, change_set: ChangeSet) -> bool:
+        if self._announcer is None:
+            return False
+        try:
+            self._announcer.announce(change_set, self._writer.keyring())
+        except HotConfigError as error:
+            logger.warning(
+                "service %r: revision %d is committed but not announced: %s",
+                change_set.service,
+                change_set.head.revision,
+                error,
+            )
+            return False
+        return True
+
+
+def _told(change: Change, sensitive: frozenset[str]) -> Change:
+    return Change(change.key, withheld=True) if change.key in sensitive and not change.deleted else change
+
+
+def _trace() -> Mapping[str, str]:
+    return {}

@@ -1,0 +1,156 @@
+"""The store: writing settings with the class's own rules, so that no reader has to refuse what was written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from hotconfig.core.candidate import Blueprint
+from hotconfig.core.chain import Change
+from hotconfig.core.errors import ConflictError, InvalidValueError, UsageError
+from hotconfig.core.judge import applied
+from hotconfig.core.line import Followed
+from hotconfig.core.problems import one_line
+from hotconfig.runtime.publishing import Commit, Publisher
+
+MAX_RACES: Final = 10
+"""How often a write that has to be validated against the newest values starts over, when others are faster."""
+
+Target = BaseModel | type[BaseModel]
+
+
+class Store:
+    """Writes to PostgreSQL and announces to Redis. Any thread may use it; calls block for at most about ten seconds.
+
+    Every method takes ``by`` (who, up to 256 characters), ``reason`` (why, up to 2,000) and ``expect`` (the revision
+    that must still be the head, else ``ConflictError``), and returns a :class:`Commit`.
+    """
+
+    def __init__(
+        self,
+        publisher: Callable[[], Publisher],
+        followed: Callable[[Target], Followed[Any]],
+        refresh: Callable[[Followed[Any], int], None],
+    ) -> None:
+        self._publisher = publisher
+        self._followed = followed
+        self._refresh = refresh
+
+    def set(
+        self,
+        settings: Target,
+        /,
+        *,
+        by: str,
+        reason: str | None = None,
+        expect: int | None = None,
+        **values: object,
+    ) -> Commit:
+        """Write one or several keys in one commit: ``store.set(ai, threshold=0.9, by="ann@acme.example")``.
+
+        A ``str`` for a field whose values are no strings is text as you would write it into an environment variable,
+        and is stored as it stands: ``threshold="0.90"``.
+
+        Args:
+            settings: The live object, or its class.
+            by, reason, expect: See the class.
+            values: Values by key. For keys named ``by``, ``reason`` or ``expect`` use :meth:`update`.
+
+        Raises:
+            InvalidValueError: a value does not fit, by itself or with the others; nothing was written.
+            SecretValueError: a field holds secrets.
+            UnknownKeyError: the class has no such field.
+            ConflictError, DatabaseUnavailableError, AccessDeniedError, OutcomeUnknownError: see there.
+        """
+        return self.update(settings, values, by=by, reason=reason, expect=expect)
+
+    def update(
+        self,
+        settings: Target,
+        values: Mapping[str, object],
+        /,
+        *,
+        by: str,
+        reason: str | None = None,
+        expect: int | None = None,
+    ) -> Commit:
+        """Write several keys in one commit: readers see all of them or none. See :meth:`set`."""
+        followed = self._followed(settings)
+        rules = followed.blueprint.rules
+        changes = tuple(Change(key, rules.encode(key, value)) for key, value in values.items())
+        return self._commit(followed, changes, by, reason, expect)
+
+    def delete(
+        self,
+        settings: Target,
+        /,
+        *keys: str,
+        by: str,
+        reason: str | None = None,
+        expect: int | None = None,
+    ) -> Commit:
+        """Delete keys: the fields return to what lies below PostgreSQL (environment, files, defaults).
+
+        Raises: as :meth:`set`; ``InvalidValueError`` also if a required field would be left without a value.
+        """
+        followed = self._followed(settings)
+        for key in keys:
+            followed.blueprint.rules.input_name(key)  # raises for a key that the class does not have
+        changes = tuple(Change(key, deleted=True) for key in keys)
+        return self._commit(followed, changes, by, reason, expect)
+
+    def _commit(
+        self,
+        followed: Followed[Any],
+        changes: tuple[Change, ...],
+        by: str,
+        reason: str | None,
+        expect: int | None,
+    ) -> Commit:
+        _check_story(changes, by, reason)
+        blueprint = followed.blueprint
+        publisher = self._publisher()
+        for _ in range(MAX_RACES):
+            base = followed.head.revision if followed.head is not None else 0
+            _validate(blueprint, dict(followed.texts), changes)
+            # Where validators look at several keys, what was validated must be what is written on top of.
+            guard = expect if expect is not None or not blueprint.validates_across else base
+            try:
+                return publisher.commit(
+                    blueprint.service,
+                    changes,
+                    by=by,
+                    reason=reason,
+                    expect=guard,
+                    sensitive=blueprint.sensitive,
+                )
+            except ConflictError:
+                if expect is not None:
+                    raise
+                self._refresh(followed, base + 1)
+        raise ConflictError(f"service {blueprint.service!r}: others wrote faster {MAX_RACES} times in a row; try again")
+
+
+def _validate(blueprint: Blueprint[Any], texts: dict[str, str | None], changes: tuple[Change, ...]) -> None:
+    built = blueprint.build(applied(texts, changes))
+    if built.instance is not None:
+        return
+    ours = {change.key for change in changes}
+    if not ours & built.problems.keys() and blueprint.build(texts).instance is None:
+        return  # it was invalid before, for other keys; do not stand in the way of mending it one by one
+    raise InvalidValueError(
+        f"service {blueprint.service!r}: not written, it does not fit {blueprint.settings_class.__name__}: "
+        + one_line(built.problems),
+        dict(built.problems),
+    )
+
+
+def _check_story(changes: tuple[Change, ...], by: str, reason: str | None) -> None:
+    if not changes:
+        raise UsageError("nothing to write: name at least one key")
+    if not by or len(by) > 256 or "\0" in by:
+        raise UsageError("by= must say who makes the change, in 1 to 256 characters")
+    if reason is not None and (len(reason) > 2000 or "\0" in reason):
+        raise UsageError("reason= takes at most 2,000 characters")
