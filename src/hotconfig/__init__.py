@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from hotconfig.core.status import ServiceStatus as ServiceStatus
     from hotconfig.core.status import State as State
     from hotconfig.core.status import Status as Status
+    from hotconfig.runtime.aio import AsyncFace as AsyncFace
+    from hotconfig.runtime.aio import AsyncStore as AsyncStore
+    from hotconfig.runtime.aio import ChangeStream as ChangeStream
     from hotconfig.runtime.client import HotConfig as HotConfig
     from hotconfig.runtime.client import snapshot as snapshot
     from hotconfig.runtime.follower import Timing as Timing
@@ -70,6 +73,9 @@ _HOME = {
     "ServiceStatus": "core.status",
     "State": "core.status",
     "Status": "core.status",
+    "AsyncFace": "runtime.aio",
+    "AsyncStore": "runtime.aio",
+    "ChangeStream": "runtime.aio",
     "HotConfig": "runtime.client",
     "snapshot": "runtime.client",
     "Timing": "runtime.follower",
@@ -80,6 +86,9 @@ _HOME = {
 
 __all__ = [
     "AccessDeniedError",
+    "AsyncFace",
+    "AsyncStore",
+    "ChangeStream",
     "Changed",
     "Commit",
     "ConfigurationError",

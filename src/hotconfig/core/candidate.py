@@ -5,7 +5,7 @@ Owns the order of precedence. Must not know where the texts or the layers came f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar, cast
@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from hotconfig.core.declaration import sensitive_keys, service_of
 from hotconfig.core.errors import DeclarationError, HotConfigError, UnknownKeyError
+from hotconfig.core.forms import input_path
 from hotconfig.core.live import seal
 from hotconfig.core.problems import MODEL_KEY
 from hotconfig.core.text import TextRules
@@ -53,7 +54,8 @@ class Blueprint(Generic[M]):
         pins: Values by key that win over PostgreSQL in this process.
 
     Raises:
-        DeclarationError: the class overrides ``__init__``, which no change could go through.
+        DeclarationError: the class overrides ``__init__``, which no change could go through, or its instances
+            cannot be referred to weakly.
         UnknownKeyError: a pin names no field.
     """
 
@@ -70,12 +72,18 @@ class Blueprint(Generic[M]):
         self._keys_by_name = {
             name: key for key, info in settings_class.model_fields.items() for name in _names(key, info)
         }
+        config = settings_class.model_config
+        self._paths = {key: input_path(key, info, config) for key, info in settings_class.model_fields.items()}
         if unknown := self.pins.keys() - self.keys:
             raise UnknownKeyError(f"service {self.service!r}: {settings_class.__name__} has no field to pin: {unknown}")
         if _has_own_init(settings_class):
             raise DeclarationError(
                 f"{settings_class.__name__} overrides __init__, which is not called when a change arrives: "
                 "use validators or model_post_init instead"
+            )
+        if not settings_class.__weakrefoffset__:
+            raise DeclarationError(
+                f"{settings_class.__name__} has __slots__ without '__weakref__': add it there, or leave __slots__ out"
             )
 
     @property
@@ -139,14 +147,21 @@ class Blueprint(Generic[M]):
     def _compose(self, decoded: Mapping[str, Any]) -> dict[str, Any]:
         data = self._laid_over(self._layers.low, decoded)
         if self._layers.high:
-            data = merged(data, self._layers.high)
+            data = merged(self._without_other_names(data, self._layers.high), self._layers.high)
         return self._laid_over(data, self.pins) if self.pins else data
 
     def _laid_over(self, below: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
         """Whole fields replaced, by whichever of its names a source delivered them."""
         data = {name: value for name, value in below.items() if self._keys_by_name.get(name) not in values}
-        data.update(self.rules.inputs(values))
+        for key, value in values.items():
+            head, *rest = self._paths[key]
+            data[str(head)] = _placed(data.get(str(head)), rest, value)
         return data
+
+    def _without_other_names(self, below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+        """Leave out what ``above`` delivers under another of the field's names, which validation might not look at."""
+        covered = {self._keys_by_name.get(name) for name in above} - {None}
+        return {n: value for n, value in below.items() if n in above or self._keys_by_name.get(n) not in covered}
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +179,25 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
         else:
             result[name] = value
     return result
+
+
+def _placed(node: object, path: Sequence[str | int], value: object) -> object:
+    """A copy of ``node`` with ``value`` at ``path``, and everything beside it as it was.
+
+    A position that a list does not have makes it a dict with integer keys, which pydantic's alias paths follow as well.
+    """
+    if not path:
+        return value
+    step, rest = path[0], path[1:]
+    if isinstance(node, list):
+        items = cast("list[object]", node)
+        if isinstance(step, int) and -len(items) <= step < len(items):
+            copy = list(items)
+            copy[step] = _placed(copy[step], rest, value)
+            return copy
+        node = dict(enumerate(items))
+    entries = dict(cast("dict[str | int, object]", node)) if isinstance(node, dict) else {}
+    return {**entries, step: _placed(entries.get(step), rest, value)}
 
 
 def _names(key: str, info: FieldInfo) -> tuple[str, ...]:

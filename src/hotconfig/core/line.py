@@ -79,6 +79,11 @@ class Line:
             return Stale(news.service)
         return self._hint(followed, news) if isinstance(news, Hint) else self._judge(followed, news)
 
+    def judge(self, change_set: ChangeSet) -> Outcome | None:
+        """Take a change set that needs no signature, because this process made the commit. None: as above."""
+        followed = self.followed.get(change_set.service)
+        return Stale(change_set.service) if followed is None else self._judge(followed, change_set)
+
     def flush(self) -> list[Outcome]:
         """Validate, swap and tell what was accepted since the last call, one outcome per change set."""
         outcomes: list[Outcome] = []
@@ -112,6 +117,7 @@ class Line:
                     followed.head,
                     loaded.head,
                 )
+                followed.waiting.clear()
                 return self._adopt(followed, loaded, applied({}, loaded.changes), rewound=True)
 
     def _hint(self, followed: Followed[Any], hint: Hint) -> Outcome:

@@ -7,6 +7,8 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
+from hotconfig.core.same import same_value
+
 M = TypeVar("M", bound=BaseModel)
 _ABSENT = object()
 
@@ -39,7 +41,7 @@ class Changed(Generic[M]):
 
 
 def differing(old: BaseModel, new: BaseModel) -> frozenset[str]:
-    """The fields in which two instances of one class differ, by value and type: True is not 1."""
+    """The fields in which two instances of one class differ, by value and type, all the way down: True is not 1."""
     before, after = old.__dict__, new.__dict__
     return frozenset(
         name for name in type(new).model_fields if not _same(before.get(name, _ABSENT), after.get(name, _ABSENT))
@@ -47,9 +49,7 @@ def differing(old: BaseModel, new: BaseModel) -> frozenset[str]:
 
 
 def _same(one: object, other: object) -> bool:
-    if one is other:
-        return True
     try:
-        return type(one) is type(other) and bool(one == other)
-    except (TypeError, ValueError):  # values that refuse comparison count as changed
+        return same_value(one, other)
+    except Exception:  # noqa: BLE001 - a user's own type may raise anything; what cannot be compared counts as changed
         return False

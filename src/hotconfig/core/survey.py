@@ -133,6 +133,8 @@ def _walk(part: object, seen: dict[int, object], names: set[str]) -> None:
 def _parts(part: Any, names: set[str]) -> Iterator[object]:
     if isinstance(part, list):  # the arguments of a Callable
         yield from part
+    elif isinstance(part, FieldInfo):  # Field(strict=True) within an annotation
+        yield from part.metadata
     elif isinstance(part, TypeVar):
         yield from (part.__bound__, *part.__constraints__)
     elif _is_alias(part):

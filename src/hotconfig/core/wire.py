@@ -48,12 +48,17 @@ Decoded = ChangeSet | Hint | Undecodable
 
 
 def messages(change_set: ChangeSet, keyring: Keyring) -> Iterator[tuple[str, bytes]]:
-    """What to publish for a commit, in this order: the signed change set, then each key in plain."""
+    """What to publish for a commit, in this order: the signed change set, then each key in plain.
+
+    Without a signing key (all were deleted) there is no signed form; the plain one sends readers to PostgreSQL.
+    """
     if sum(len(change.text or "") for change in change_set.changes) * 4 > MAX_INLINE_BYTES:
         change_set = _withhold(change_set)
-    yield commits_channel(change_set.service), encode(change_set, keyring)
+    if keyring:
+        yield commits_channel(change_set.service), encode(change_set, keyring)
     for change in change_set.changes:
-        yield key_channel(change_set.service, change.key), (change.text or "").encode()
+        text = None if change.withheld or change.deleted else change.text
+        yield key_channel(change_set.service, change.key), (text or "").encode()
 
 
 def encode(change_set: ChangeSet, keyring: Keyring) -> bytes:

@@ -6,7 +6,6 @@ Owns every statement that is not a migration. Must not know Redis, threads or se
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final, LiteralString
 
@@ -49,7 +48,8 @@ FROM asked a LEFT JOIN LATERAL (
     WHERE NOT (a.known AND a.revision > 0) AND s.service = a.service AND s.organization_id IS NULL
 ) AS v ON true
 UNION ALL
-SELECT NULL, k.id, k.secret, pg_is_in_recovery(), NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM {schema}.signing_keys k
+SELECT NULL, k.id, k.secret, pg_is_in_recovery(), NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM (VALUES (1)) AS server LEFT JOIN {schema}.signing_keys k ON true
 """
 
 _WRITE: Final = "SELECT * FROM {schema}.write_config(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
@@ -84,13 +84,13 @@ class PostgresReader:
                 "digests": [head.digest for head in asked.values()],
             },
         )
-        secrets = [row for row in rows if row[0] is None]
-        in_recovery = any(bool(row[3]) for row in secrets)
-        loaded = tuple(
-            _loaded(service, asked[service], list(group), in_recovery)
-            for service, group in groupby((row for row in rows if row[0] is not None), itemgetter(0))
-        )
-        return Answer(loaded, {int(row[1]): bytes(row[2]) for row in secrets}, in_recovery)
+        by_service: dict[str | None, list[tuple[Any, ...]]] = {}
+        for row in rows:
+            by_service.setdefault(row[0], []).append(row)
+        about_server = by_service.pop(None)
+        in_recovery = bool(about_server[0][3])
+        loaded = tuple(_loaded(name, asked[name], of, in_recovery) for name, of in by_service.items() if name)
+        return Answer(loaded, {int(i): bytes(s) for _, i, s, *_ in about_server if i is not None}, in_recovery)
 
     def register(self, service: str, schema_hash: str, json_schema: str) -> None:
         """Store a class's JSON Schema if it is new; nothing happens where the role may not."""
@@ -147,12 +147,15 @@ class PostgresWriter:
 
     def write(self, order: Order) -> Written:
         """Commit. When the connection breaks on the way, PostgreSQL is asked once whether the commit was made."""
+        with self._sessions.borrow(f"write service {order.service!r}") as session:
+            try:
+                return self._call(session, order, retry=False)
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                if _gave_up(error):
+                    raise
         try:
-            return self._attempt(order, retry=False)
-        except DatabaseUnavailableError:
-            pass
-        try:
-            return self._attempt(order, retry=True)
+            with self._sessions.borrow(f"write service {order.service!r}", fresh=True) as session:
+                return self._call(session, order, retry=True)
         except DatabaseUnavailableError as error:
             raise OutcomeUnknownError(
                 f"service {order.service!r}: PostgreSQL stopped answering; whether the change by {order.by!r} was "
@@ -170,30 +173,37 @@ class PostgresWriter:
         """Close the idle connections."""
         self._sessions.close()
 
-    def _attempt(self, order: Order, *, retry: bool) -> Written:
+    def _call(self, session: Session, order: Order, *, retry: bool) -> Written:
         changes = sorted(order.changes, key=lambda change: change.key)
-        with self._sessions.borrow(f"write service {order.service!r}", fresh=retry) as session:
-            row = session.execute(
-                self._write_sql,
-                [
-                    order.service,
-                    [change.key for change in changes],
-                    [change.text for change in changes],
-                    [change.deleted for change in changes],
-                    [change.key in order.sensitive for change in changes],
-                    order.by,
-                    order.reason,
-                    order.expect,
-                    order.commit_id,
-                    retry,
-                ],
-            ).fetchone()
+        row = session.execute(
+            self._write_sql,
+            [
+                order.service,
+                [change.key for change in changes],
+                [change.text for change in changes],
+                [change.deleted for change in changes],
+                [change.key in order.sensitive for change in changes],
+                order.by,
+                order.reason,
+                order.expect,
+                order.commit_id,
+                retry,
+            ],
+        ).fetchone()
         if row is None:
-            raise DatabaseUnavailableError(f"service {order.service!r}: PostgreSQL answered nothing")
+            raise OutcomeUnknownError(f"service {order.service!r}: PostgreSQL answered nothing")
         moved, revision, digest, parent, at = row
         head = Head(int(revision), bytes(digest))
         before = Head(head.revision - 1, bytes(parent)) if moved else head
         return Written(bool(moved), head, before, str(at))
+
+
+def _gave_up(error: psycopg.Error) -> bool:
+    """Whether PostgreSQL itself says that the statement was not carried out, such as after waiting for too long.
+
+    Not so where the connection is lost (08, 57P). Two writers that blocked each other (40P01) are better tried again.
+    """
+    return error.sqlstate is not None and not error.sqlstate.startswith(("08", "57P", "40P01"))
 
 
 class Archive:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -110,31 +112,70 @@ async def in_thread(call: Callable[[], T]) -> T:
     return await anyio.to_thread.run_sync(call)
 
 
-async def events(client: HotConfig, settings: Any, key: str | None) -> AsyncIterator[Changed[Any]]:
-    """The events of one class, as they come. Ends when the client is closed."""
-    waiting: deque[Changed[Any]] = deque(maxlen=MAX_WAITING_EVENTS)
-    arrived = anyio.Event()
-    soon = _call_soon()
+class ChangeStream(Generic[M]):
+    """Real changes of one class as they come: ``async for change in hc.changes(ai)``. Made in a running event loop.
 
-    def wake() -> None:
-        arrived.set()
+    It listens from the moment it was made until it is closed (``async with``, or :meth:`aclose`), dropped, or the
+    client closes. For one consumer; one that is slow loses the oldest of more than ``MAX_WAITING_EVENTS`` events.
+    """
 
-    def put(event: Changed[Any]) -> None:
-        waiting.append(event)
-        try:
-            soon(wake)
-        except RuntimeError:  # the loop has ended, and with it whoever waited; trio's error derives from it too
-            stop()
+    def __init__(self, listen: Callable[[Callable[[Changed[M]], object]], Callable[[], None]]) -> None:
+        self._waiting: deque[Changed[M]] = deque(maxlen=MAX_WAITING_EVENTS)
+        self._arrived = anyio.Event()
+        self._ended = False
+        self._soon = _call_soon()
+        weakly = weakref.ref(self)
 
-    stop = client.on_change(settings, put, key=key)
-    try:
-        while True:
+        def put(event: Changed[M]) -> None:
+            stream = weakly()
+            if stream is not None:
+                stream._put(event)  # noqa: SLF001
+
+        self._stop = listen(put)
+        weakref.finalize(self, self._stop)
+
+    def end(self) -> None:
+        """Let the iteration end after what has arrived. Any thread may call it."""
+        self._ended = True
+        self._stop()
+        self._wake()
+
+    async def aclose(self) -> None:
+        """Stop listening."""
+        self.end()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Changed[M]:
+        while not self._waiting:
+            if self._ended:
+                raise StopAsyncIteration
+            arrived = self._arrived
             await arrived.wait()
-            arrived = anyio.Event()
-            while waiting:
-                yield waiting.popleft()
-    finally:
-        stop()
+            self._arrived = anyio.Event()
+        return self._waiting.popleft()
+
+    def _put(self, event: Changed[M]) -> None:
+        self._waiting.append(event)
+        self._wake()
+
+    def _set(self) -> None:
+        self._arrived.set()
+
+    def _wake(self) -> None:
+        try:
+            self._soon(self._set)
+        except RuntimeError:  # the loop has ended, and with it whoever waited; trio's error derives from it too
+            self._stop()
 
 
 def _call_soon() -> Callable[[Callable[[], object]], object]:

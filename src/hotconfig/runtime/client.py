@@ -11,7 +11,7 @@ import json
 import logging
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from hotconfig.core.candidate import Blueprint
 from hotconfig.core.declaration import service_of
@@ -41,11 +41,11 @@ from hotconfig.runtime.dispatch import Dispatcher
 from hotconfig.runtime.follower import Follower, Timing
 from hotconfig.runtime.publishing import Commit, Publisher
 from hotconfig.runtime.store import Store, Target
+from hotconfig.runtime.wiring import Environment, Wiring
 from hotconfig.sources import capture
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 if TYPE_CHECKING:
-    from hotconfig.runtime.aio import AsyncFace
+    from hotconfig.runtime.aio import AsyncFace, ChangeStream
 
 logger = logging.getLogger("hotconfig")
 
@@ -54,17 +54,6 @@ M = TypeVar("M", bound=BaseModel)
 START_TIMEOUT_S: Final = 10.0
 CLOSE_TIMEOUT_S: Final = 5.0
 EXIT_TIMEOUT_S: Final = 1.0
-
-
-class Environment(BaseSettings):
-    """What ``HotConfig.from_env`` reads: ``HOTCONFIG_DATABASE_URL``, ``HOTCONFIG_REDIS_URL`` and so on."""
-
-    model_config = SettingsConfigDict(env_prefix="HOTCONFIG_", extra="ignore")
-
-    database_url: str | None = None
-    redis_url: str | None = None
-    schema_name: str = Field(default="hotconfig", validation_alias="HOTCONFIG_SCHEMA")
-    subscribe_all: bool = False
 
 
 class HotConfig:
@@ -91,10 +80,7 @@ class HotConfig:
         subscribe_all: bool = False,
         timing: Timing | None = None,
     ) -> None:
-        self._database_url = database_url
-        self._redis_url = redis_url
-        self._schema = schema
-        self._subscribe_all = subscribe_all
+        self._wiring = Wiring(database_url, redis_url, schema, subscribe_all)
         self._timing = timing or Timing()
         self._lock = threading.Lock()
         self._dispatcher = Dispatcher()
@@ -102,6 +88,7 @@ class HotConfig:
         self._publisher: Publisher | None = None
         self._followed: dict[str, Followed[Any]] = {}
         self._loading: dict[str, Future[Any]] = {}
+        self._streams: weakref.WeakSet[ChangeStream[Any]] = weakref.WeakSet()
         self._closed = False
         self.store = Store(self._get_publisher, self._find, self._refresh)
 
@@ -145,7 +132,7 @@ class HotConfig:
                 raise NotStartedError("this HotConfig was closed: make a new one")
             if self._follower is not None:
                 return
-            self._follower = follower = self._wire()
+            self._follower = follower = self._wiring.follower(self._dispatcher.tell, self._timing)
             follower.start()
         try:
             follower.first_contact(timeout)
@@ -165,6 +152,8 @@ class HotConfig:
             self._closed = True
             follower, publisher = self._follower, self._publisher
         deadline_s = monotonic() + timeout
+        for stream in tuple(self._streams):
+            stream.end()
         ended = follower is None or follower.stop(timeout)
         listeners = self._dispatcher.close()
         ended = all([ended, *(each.join(max(0.0, deadline_s - monotonic())) for each in listeners)])
@@ -272,15 +261,19 @@ class HotConfig:
         registered = self._dispatcher.add(followed.service, listener, keys)
         return lambda: self._dispatcher.remove(followed.service, registered)
 
-    def changes(self, settings: M, *, key: str | None = None) -> AsyncIterator[Changed[M]]:
+    def changes(self, settings: M, *, key: str | None = None) -> ChangeStream[M]:
         """Iterate over real changes as they come, on asyncio or trio: ``async for change in hc.changes(ai)``.
 
-        Listening begins with the first iteration.
-        """
-        from hotconfig.runtime.aio import events  # noqa: PLC0415
+        Listening begins with the call, which has to be made where the event loop runs; ``async with`` ends it.
 
-        self._find(settings)
-        return events(self, settings, key)
+        Raises:
+            NotBoundError, UnknownKeyError.
+        """
+        from hotconfig.runtime.aio import ChangeStream  # noqa: PLC0415 - only async programs need anyio
+
+        stream = ChangeStream[M](lambda put: self.on_change(settings, put, key=key))
+        self._streams.add(stream)
+        return stream
 
     def wait_for(self, revision: int | Commit, timeout: float = 5.0, *, settings: Target | None = None) -> None:
         """Wait until this process shows a revision or a newer one.
@@ -308,54 +301,27 @@ class HotConfig:
         follower = self._follower
         if follower is None:
             return Status.before_start(datetime.now(UTC), closed=self._closed)
-        state, since = follower.state
-        verified_at_s = follower.verified_at_s
+        ledger = follower.ledger
+        verified_at_s = ledger.verified_at_s
         return Status(
-            state=state,
-            since=since,
+            state=State.CLOSED if self._closed else ledger.state,
+            since=ledger.since,
             verified_age_s=None if verified_at_s is None else monotonic() - verified_at_s,
             redis={True: "connected", False: "away", None: "unused"}[follower.connected],
-            last_error=follower.last_error,
+            last_error=ledger.last_error,
             services={name: _describe(followed) for name, followed in dict(self._followed).items()},
-            counters=follower.counted(),
+            counters=ledger.counted(),
             listener_errors=errors,
             listener_dropped=dropped,
         )
 
     # Wiring ------------------------------------------------------------------------------------------------
 
-    def _wire(self) -> Follower:
-        # Drivers are imported here, so that importing hotconfig stays cheap.
-        from hotconfig.postgres.migrate import check_schema_name  # noqa: PLC0415
-        from hotconfig.postgres.truth import PostgresReader  # noqa: PLC0415
-
-        reader = PostgresReader(self._database_url, schema=check_schema_name(self._schema))
-        if self._redis_url is None:
-            return Follower(reader, None, self._dispatcher.tell, self._timing)
-        from hotconfig.redis.connect import open_client  # noqa: PLC0415
-        from hotconfig.redis.subscribe import RedisSubscription  # noqa: PLC0415
-
-        url, subscribe_all = self._redis_url, self._subscribe_all
-        open_client(url, client_name="hotconfig").close()  # a URL that cannot be read fails here, at once
-        return Follower(
-            reader,
-            lambda services: RedisSubscription.open(url, services, subscribe_all=subscribe_all),
-            self._dispatcher.tell,
-            self._timing,
-        )
-
     def _get_publisher(self) -> Publisher:
-        from hotconfig.postgres.truth import PostgresWriter  # noqa: PLC0415
-
         with self._lock:
-            self._running()
+            follower = self._running()
             if self._publisher is None:
-                announcer = None
-                if self._redis_url is not None:
-                    from hotconfig.redis.publish import RedisAnnouncer  # noqa: PLC0415
-
-                    announcer = RedisAnnouncer(self._redis_url)
-                self._publisher = Publisher(PostgresWriter(self._database_url, schema=self._schema), announcer)
+                self._publisher = self._wiring.publisher(lambda: follower.line.keyring, follower.deliver)
             return self._publisher
 
     def _running(self) -> Follower:
@@ -386,7 +352,8 @@ class HotConfig:
         except FutureTimeoutError:
             self._forget(follower, service)
             raise DatabaseUnavailableError(
-                f"service {service!r}: PostgreSQL did not answer within {timeout} s; last error: {follower.last_error}"
+                f"service {service!r}: PostgreSQL did not answer within {timeout} s; "
+                f"last error: {follower.ledger.last_error}"
             ) from None
         except BaseException:
             self._forget(follower, service)

@@ -10,14 +10,14 @@ import logging
 import random
 import selectors
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from enum import Enum
 from time import monotonic
 from typing import Any, Final
 
+from hotconfig.core.chain import ChangeSet
 from hotconfig.core.errors import (
     ConfigurationError,
     DatabaseUnavailableError,
@@ -27,12 +27,12 @@ from hotconfig.core.errors import (
 )
 from hotconfig.core.line import Followed, Line, head_of
 from hotconfig.core.listeners import Changed
-from hotconfig.core.outcomes import Applied, NeedsRead, Outcome, Rejected, Stage
+from hotconfig.core.outcomes import NeedsRead, Outcome, Rejected
 from hotconfig.core.ports import Answer, Confirmed, Event, Message, Reader
 from hotconfig.core.problems import one_line
 from hotconfig.core.schedule import ReadSchedule
-from hotconfig.core.status import Counters, State
 from hotconfig.runtime.inbox import Inbox
+from hotconfig.runtime.ledger import Ledger
 from hotconfig.runtime.link import Link, Opened, OpenFailed, OpenSubscription
 from hotconfig.runtime.reading import ReadingThread
 
@@ -78,7 +78,7 @@ class _Command(Enum):
     HEAR = "hear"
 
 
-_Item = Answer | HotConfigError | Opened | OpenFailed | _Follow | _Forget | _Contact | _Command
+_Item = ChangeSet | Answer | HotConfigError | Opened | OpenFailed | _Follow | _Forget | _Contact | _Command
 
 
 class Follower:
@@ -93,9 +93,7 @@ class Follower:
     ) -> None:
         rng = random.Random()  # noqa: S311 - jitter
         self.line = Line(tell)
-        self.counters = Counters()
-        self.verified_at_s: float | None = None
-        self.last_error: str | None = None
+        self.ledger = Ledger()
         self._timing = timing
         self._inbox: Inbox[_Item] = Inbox()
         self._selector = selectors.DefaultSelector()
@@ -105,12 +103,8 @@ class Follower:
         self._reading = ReadingThread(reader, self._inbox.post)
         self._thread = threading.Thread(target=self._run, name="hotconfig-line", daemon=True)
         self._stopping = False
-        self._moved = threading.Condition()
-        self._waiters = 0
         self._loading: dict[str, Future[Any]] = {}
         self._contacts: list[Future[None]] = []
-        self._state = State.NOT_READY
-        self._since = datetime.now(UTC)
 
     # Called by any thread ------------------------------------------------------------------------------------------
 
@@ -142,7 +136,8 @@ class Follower:
             made.result(timeout_s)
         except TimeoutError:
             raise DatabaseUnavailableError(
-                f"PostgreSQL did not answer within {timeout_s} s; last error: {self.last_error or 'none, it is silent'}"
+                f"PostgreSQL did not answer within {timeout_s} s; "
+                f"last error: {self.ledger.last_error or 'none, it is silent'}"
             ) from None
 
     def follow(self, followed: Followed[Any]) -> Future[Any]:
@@ -150,6 +145,10 @@ class Follower:
         live: Future[Any] = Future()
         self._inbox.post(_Follow(followed, live))
         return live
+
+    def deliver(self, change_set: ChangeSet) -> None:
+        """Take a commit that this very process made: it need not come back over Redis."""
+        self._inbox.post(change_set)
 
     def forget(self, service: str) -> None:
         """Give up a service that could not be loaded."""
@@ -166,7 +165,7 @@ class Follower:
             InvalidStateError: the revision arrived and was rejected.
             NotStartedError: the follower was stopped meanwhile.
         """
-        self._wait(lambda: self._stopping or _shows(followed, revision), timeout_s)
+        self.ledger.wait(lambda: self._stopping or _shows(followed, revision), timeout_s)
         if _shows(followed, revision):
             return True
         if self._stopping:
@@ -176,7 +175,7 @@ class Follower:
     def catch_up(self, followed: Followed[Any], revision: int, timeout_s: float = 5.0) -> None:
         """Read PostgreSQL now, and wait until the line knows this revision or a newer one."""
         self._inbox.post(_Command.READ)
-        self._wait(
+        self.ledger.wait(
             lambda: self._stopping or (followed.head is not None and followed.head.revision >= revision), timeout_s
         )
 
@@ -185,23 +184,6 @@ class Follower:
         """Whether Redis is connected; None where there is none to connect to."""
         return None if self._link is None else self._link.connected
 
-    @property
-    def state(self) -> tuple[State, datetime]:
-        """The state, and since when."""
-        return (State.CLOSED if self._stopping else self._state), self._since
-
-    def counted(self) -> dict[str, object]:
-        """The counters, as a plain dict."""
-        return asdict(self.counters)
-
-    def _wait(self, arrived: Callable[[], bool], timeout_s: float) -> None:
-        with self._moved:
-            self._waiters += 1
-            try:
-                self._moved.wait_for(arrived, timeout_s)
-            finally:
-                self._waiters -= 1
-
     # The line's thread ---------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
@@ -209,7 +191,7 @@ class Follower:
             try:
                 self._turn()
             except Exception as error:  # outermost loop: nothing may end the line
-                self.counters.line_errors += 1
+                self.ledger.counters.line_errors += 1
                 logger.exception("the line stumbled and goes on")
                 self.disconnect(HotConfigError(f"unforeseen: {type(error).__name__}"))
         self._clean_up()
@@ -226,7 +208,8 @@ class Follower:
         if self._link is not None and self._link.subscription in ready:
             self._hear(self._link)
         self._tick(monotonic())
-        self._reckon_state()
+        redis_away = self._link is not None and bool(self._link.failures)
+        self.ledger.reckon(monotonic(), self._timing.stale_after_s, redis_away=redis_away)
 
     def _take_item(self, item: _Item) -> None:  # noqa: C901 - one case per kind of item
         match item:
@@ -238,6 +221,9 @@ class Follower:
                 self._opened(item)
             case OpenFailed(error):
                 self.disconnect(error)
+            case ChangeSet():
+                self._judged(self.line.judge(item), None)
+                self.ledger.enter(self.line.flush())
             case _Follow(followed, live):
                 self._start_following(followed, live)
             case _Forget(service):
@@ -260,7 +246,7 @@ class Follower:
         for service in self._schedule.impatient(now_s):
             self._judge_again(service)
         if (self.line.followed or self._contacts) and self._schedule.begin(now_s):
-            self.counters.reads += 1
+            self.ledger.counters.reads += 1
             self._reading.ask({name: head_of(followed) for name, followed in self.line.followed.items()})
 
     def _start_following(self, followed: Followed[Any], live: Future[Any]) -> None:
@@ -283,7 +269,7 @@ class Follower:
             opened.subscription.close()
             return
         subscription = self._link.opened(opened, monotonic())
-        self.counters.connections += 1
+        self.ledger.counters.connections += 1
         with _Guard(self):
             self._selector.register(subscription.fileno(), selectors.EVENT_READ, subscription)
             self._link.follow(self.line.followed)
@@ -297,7 +283,7 @@ class Follower:
                 events = link.receive(limit, monotonic())
             for event in events:
                 self._take_event(link, event)
-            self._settle(self.line.flush())
+            self.ledger.enter(self.line.flush())
             if len(events) < limit:
                 return
         # More may be buffered in the driver, where the selector does not see it: come back for it.
@@ -305,7 +291,7 @@ class Follower:
 
     def _take_event(self, link: Link, event: Event) -> None:
         if isinstance(event, Message):
-            self.counters.messages += 1
+            self.ledger.counters.messages += 1
             self._judge(event)
         elif isinstance(event, Confirmed):
             link.confirmed()
@@ -314,12 +300,14 @@ class Follower:
             link.ponged()
 
     def _judge(self, message: Message) -> None:
-        outcome = self.line.receive(message.channel, message.data)
+        self._judged(self.line.receive(message.channel, message.data), message)
+
+    def _judged(self, outcome: Outcome | None, message: Message | None) -> None:
         if outcome is None:
             return
-        self.counters.count(outcome)
+        self.ledger.counters.count(outcome)
         if isinstance(outcome, NeedsRead):
-            if outcome.patient:
+            if outcome.patient and message is not None:
                 self._schedule.wait_a_moment(outcome.service, monotonic(), message)
             else:
                 self._schedule.hint()
@@ -328,7 +316,7 @@ class Follower:
         """What explained itself meanwhile needs no read."""
         patience = self._schedule.patience.pop(service)
         again = [self.line.receive(message.channel, message.data) for message in patience.messages]
-        self._settle(self.line.flush())
+        self.ledger.enter(self.line.flush())
         if not patience.messages:
             self._schedule.want()  # a first load that no confirmation came for
         elif any(isinstance(outcome, NeedsRead) for outcome in again):
@@ -336,7 +324,7 @@ class Follower:
 
     def disconnect(self, error: HotConfigError) -> None:
         """Discard the connection to Redis, whole; the line's thread alone."""
-        self._note(error)
+        self.ledger.note(error)
         if self._link is None:
             return
         for key in list(self._selector.get_map().values()):
@@ -344,7 +332,7 @@ class Follower:
                 self._selector.unregister(key.fileobj)
         now_s = monotonic()
         self._link.drop(now_s)
-        self.counters.connection_failures += 1
+        self.ledger.counters.connection_failures += 1
         self._schedule.sooner(now_s, self._timing.poll_s)
         if self._loading:
             self._schedule.want()
@@ -357,20 +345,20 @@ class Follower:
         self.line.keyring = answer.keyring
         for loaded in answer.loaded:
             outcome = self.line.load(loaded)
-            self._settle([outcome])
+            self.ledger.enter([outcome])
             if isinstance(outcome, NeedsRead):
                 self._schedule.hint()
             self._resolve(loaded.service, outcome)
-        self._settle(self.line.flush())
+        self.ledger.enter(self.line.flush())
         if not answer.in_recovery:
-            self.verified_at_s = now_s
+            self.ledger.verified(now_s)
         while self._contacts:
             self._contacts.pop().set_result(None)
 
     def _unanswered(self, error: HotConfigError) -> None:
-        self.counters.read_failures += 1
+        self.ledger.counters.read_failures += 1
         self._schedule.failed(monotonic())
-        self._note(error)
+        self.ledger.note(error)
         if isinstance(error, ConfigurationError):
             self._give_up(error)
 
@@ -392,54 +380,7 @@ class Follower:
         elif isinstance(outcome, Rejected):
             live.set_exception(_invalid_at_start(followed, outcome))
 
-    # Results and state
-
-    def _settle(self, outcomes: Iterable[Outcome]) -> None:
-        moved = False
-        for outcome in outcomes:
-            self.counters.count(outcome)
-            if isinstance(outcome, Applied):
-                moved = True
-                logger.info(
-                    "service %r: revision %d is live, changed keys: %s",
-                    outcome.service,
-                    outcome.revision,
-                    ", ".join(sorted(outcome.keys)) or "none",
-                )
-            elif isinstance(outcome, Rejected) and outcome.stage is Stage.VALIDATE:
-                moved = True
-                logger.error(
-                    "service %r: revision %s was rejected, the last good values stay: %s",
-                    outcome.service,
-                    outcome.revision,
-                    one_line(outcome.problems),
-                )
-        if moved and self._waiters:
-            with self._moved:
-                self._moved.notify_all()
-
-    def _reckon_state(self) -> None:
-        if self.verified_at_s is None:
-            state = State.NOT_READY
-        elif monotonic() - self.verified_at_s > self._timing.stale_after_s:
-            state = State.STALE
-        elif self._link is not None and self._link.failures:
-            state = State.DEGRADED
-        else:
-            state = State.READY
-        if state is not self._state:
-            level = logging.INFO if state is State.READY else logging.WARNING
-            logger.log(level, "state %s → %s", self._state.value, state.value)
-            self._state, self._since = state, datetime.now(UTC)
-
-    def _note(self, error: HotConfigError) -> None:
-        said = str(error)
-        if said != self.last_error:
-            logger.warning("%s", said)
-        self.last_error = said
-
     def _clean_up(self) -> None:
-        self._since = datetime.now(UTC)
         if self._link is not None and self._link.subscription is not None:
             self._link.subscription.close()
         for item in self._inbox.take():
@@ -452,8 +393,7 @@ class Follower:
         self._give_up(NotStartedError("closed while PostgreSQL was being waited for"))
         self._selector.close()
         self._inbox.close()
-        with self._moved:
-            self._moved.notify_all()
+        self.ledger.close()
 
 
 class _Guard:

@@ -6,13 +6,14 @@ Must not know settings classes: it takes texts.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from hotconfig.core.chain import Change, ChangeSet
 from hotconfig.core.errors import HotConfigError
 from hotconfig.core.ports import Announcer, Order, Writer
+from hotconfig.core.wire import Keyring
 
 logger = logging.getLogger("hotconfig.publishing")
 
@@ -44,11 +45,21 @@ class Publisher:
     Args:
         writer: Where the truth is written.
         announcer: Where it is announced; None without Redis.
+        keyring: The signing keys as somebody else last read them; empty: the writer reads them, once.
+        deliver: Hears of every commit before Redis does, with all values.
     """
 
-    def __init__(self, writer: Writer, announcer: Announcer | None) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        announcer: Announcer | None,
+        keyring: Callable[[], Keyring] = dict[int, bytes],
+        deliver: Callable[[ChangeSet], None] | None = None,
+    ) -> None:
         self._writer = writer
         self._announcer = announcer
+        self._keyring = keyring
+        self._deliver = deliver
 
     def commit(
         self,
@@ -72,10 +83,10 @@ class Publisher:
         keys = tuple(change.key for change in made)
         if not written.moved:
             return Commit(service, written.head.revision, changed=False, announced=False, keys=keys, at="")
-        told = tuple(_told(change, sensitive) for change in made)
-        announced = self._announce(
-            ChangeSet(service, written.parent, written.head, told, written.at, by, reason, _trace())
-        )
+        change_set = ChangeSet(service, written.parent, written.head, made, written.at, by, reason, _trace())
+        if self._deliver is not None:
+            self._deliver(change_set)
+        announced = self._announce(replace(change_set, changes=tuple(_told(change, sensitive) for change in made)))
         return Commit(service, written.head.revision, changed=True, announced=announced, keys=keys, at=written.at)
 
     def close(self) -> None:
@@ -88,7 +99,7 @@ class Publisher:
         if self._announcer is None:
             return False
         try:
-            self._announcer.announce(change_set, self._writer.keyring())
+            self._announcer.announce(change_set, self._keyring() or self._writer.keyring())
         except HotConfigError as error:
             logger.warning(
                 "service %r: revision %d is committed but not announced: %s",

@@ -188,6 +188,21 @@ CREATE TRIGGER no_truncate BEFORE TRUNCATE ON service_configs
 
 -- writing ---------------------------------------------------------------------------------------------------
 
+CREATE FUNCTION find_commit(
+    p_service text, p_commit_id uuid,
+    OUT moved boolean, OUT revision bigint, OUT digest bytea, OUT parent_digest bytea, OUT changed_at text
+)
+LANGUAGE sql SET search_path FROM CURRENT
+AS $$
+    SELECT true, c.revision, c.digest, coalesce(
+        (SELECT p.digest FROM config_history p WHERE p.service = p_service AND p.revision = c.revision - 1
+            ORDER BY p.ordinal DESC LIMIT 1), genesis(p_service)), utc_text(c.changed_at)
+    FROM heads h JOIN config_history c ON c.service = h.service AND c.revision > h.revision - 10000
+    WHERE h.service = p_service AND c.commit_id = p_commit_id
+    ORDER BY c.revision DESC, c.ordinal DESC LIMIT 1
+$$;
+COMMENT ON FUNCTION find_commit IS 'One of the last 10,000 commits of a service, as write_config answered; NULLs if there is none.';
+
 CREATE FUNCTION write_config(
     p_service text, p_keys text[], p_values text[], p_deletes boolean[], p_sensitive boolean[],
     p_by text, p_reason text, p_expect bigint, p_commit_id uuid, p_retry boolean DEFAULT false,
@@ -201,21 +216,18 @@ DECLARE
     v_head heads%ROWTYPE;
     v_set  text;
 BEGIN
-    -- Two commits of several keys would deadlock if each took rows first and the head last.
-    IF p_expect IS NOT NULL OR p_retry OR cardinality(p_keys) > 1 THEN
-        SELECT * INTO v_head FROM heads h WHERE h.service = p_service FOR UPDATE;
+    -- Everybody locks rows first, in the order of their keys, and the head last, or commits would deadlock. Hand-written
+    -- statements cannot do otherwise: their triggers run when they have their rows.
+    IF cardinality(p_keys) > 1 OR p_retry THEN
+        PERFORM FROM service_configs s WHERE s.service = p_service AND s.key = ANY (p_keys)
+            AND coalesce(s.organization_id, '') = coalesce(p_organization_id, '') ORDER BY s.key FOR UPDATE;
+    END IF;
+    IF p_expect IS NOT NULL OR p_retry THEN
+        SELECT * INTO v_head FROM heads h WHERE h.service = p_service;
         IF p_retry THEN
-            SELECT true, c.revision, c.digest, utc_text(c.changed_at) INTO moved, revision, digest, changed_at
-            FROM config_history c
-            WHERE c.service = p_service AND c.revision > v_head.revision - 10000 AND c.commit_id = p_commit_id
-            ORDER BY c.revision DESC, c.ordinal DESC LIMIT 1;
-            IF FOUND THEN
-                SELECT c.digest INTO parent_digest FROM config_history c
-                WHERE c.service = p_service AND c.revision = write_config.revision - 1
-                ORDER BY c.ordinal DESC LIMIT 1;
-                parent_digest := coalesce(parent_digest, genesis(p_service));
-                RETURN;
-            END IF;
+            SELECT f.* INTO moved, revision, digest, parent_digest, changed_at
+            FROM find_commit(p_service, p_commit_id) f;
+            IF moved THEN RETURN; END IF;
         END IF;
         IF p_expect <> coalesce(v_head.revision, 0) THEN
             RAISE EXCEPTION 'service "%": expected revision %, the head is %', p_service, p_expect,
@@ -224,27 +236,46 @@ BEGIN
     END IF;
     v_set := set_config('hotconfig.by', p_by, true) || set_config('hotconfig.reason', coalesce(p_reason, ''), true)
         || set_config('hotconfig.commit_id', coalesce(p_commit_id::text, ''), true);
-    FOR i IN 1 .. cardinality(p_keys) LOOP
-        IF p_deletes[i] THEN
-            DELETE FROM service_configs s WHERE s.service = p_service AND s.key = p_keys[i]
-                AND coalesce(s.organization_id, '') = coalesce(p_organization_id, '');
-        ELSE
-            INSERT INTO service_configs AS s (service, organization_id, key, value, sensitive)
-            VALUES (p_service, p_organization_id, p_keys[i], p_values[i], p_sensitive[i])
-            ON CONFLICT (service, key, coalesce(organization_id, '')) DO UPDATE
-            SET value = excluded.value, sensitive = excluded.sensitive
-            WHERE (s.value, s.sensitive) IS DISTINCT FROM (excluded.value, excluded.sensitive);
-        END IF;
-    END LOOP;
+    IF cardinality(p_keys) > 1 THEN
+        -- One statement, because its triggers take the head when all of its rows are locked.
+        WITH wanted AS (
+            SELECT * FROM unnest(p_keys, p_values, p_deletes, p_sensitive) AS c (key, value, deleted, sensitive)
+        ), gone AS (
+            DELETE FROM service_configs s USING wanted w WHERE w.deleted AND s.service = p_service AND s.key = w.key
+                AND coalesce(s.organization_id, '') = coalesce(p_organization_id, '')
+        )
+        INSERT INTO service_configs AS s (service, organization_id, key, value, sensitive)
+        SELECT p_service, p_organization_id, w.key, w.value, w.sensitive
+        FROM wanted w WHERE w.deleted IS NOT TRUE ORDER BY w.key
+        ON CONFLICT (service, key, coalesce(organization_id, '')) DO UPDATE
+        SET value = excluded.value, sensitive = excluded.sensitive
+        WHERE (s.value, s.sensitive) IS DISTINCT FROM (excluded.value, excluded.sensitive);
+    ELSIF p_deletes[1] THEN
+        DELETE FROM service_configs s WHERE s.service = p_service AND s.key = p_keys[1]
+            AND coalesce(s.organization_id, '') = coalesce(p_organization_id, '');
+    ELSIF cardinality(p_keys) = 1 THEN
+        INSERT INTO service_configs AS s (service, organization_id, key, value, sensitive)
+        VALUES (p_service, p_organization_id, p_keys[1], p_values[1], p_sensitive[1])
+        ON CONFLICT (service, key, coalesce(organization_id, '')) DO UPDATE
+        SET value = excluded.value, sensitive = excluded.sensitive
+        WHERE (s.value, s.sensitive) IS DISTINCT FROM (excluded.value, excluded.sensitive);
+    END IF;
     v_set := set_config('hotconfig.by', '', true) || set_config('hotconfig.reason', '', true)
         || set_config('hotconfig.commit_id', '', true);
     SELECT * INTO v_head FROM heads h WHERE h.service = p_service;
-    -- Two first writers find no row to lock; the loser sees here that it was not first.
-    IF p_expect + 1 < v_head.revision THEN
-        RAISE EXCEPTION 'service "%": expected revision %, the head was %', p_service, p_expect,
-            v_head.revision - 1 USING ERRCODE = 'HC002';
-    END IF;
     moved := coalesce(v_head.xact = pg_current_xact_id() AND v_head.moved_at = transaction_timestamp(), false);
+    IF p_retry AND NOT moved THEN
+        -- The first attempt may have been inserting the same new keys while this one waited for them.
+        SELECT f.* INTO moved, revision, digest, parent_digest, changed_at
+        FROM find_commit(p_service, p_commit_id) f;
+        IF moved THEN RETURN; END IF;
+        moved := false;
+    END IF;
+    -- Whoever wrote at the same time held the rows or the head; the loser sees here that it was not first.
+    IF p_expect + moved::integer < v_head.revision THEN
+        RAISE EXCEPTION 'service "%": expected revision %, the head was %', p_service, p_expect,
+            v_head.revision - moved::integer USING ERRCODE = 'HC002';
+    END IF;
     revision := coalesce(v_head.revision, 0);
     digest := coalesce(v_head.digest, genesis(p_service));
     parent_digest := v_head.parent_digest;

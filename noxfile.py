@@ -1,0 +1,96 @@
+"""All checks, each in its own environment. ``nox`` runs lint, types and tests, ``nox --list`` lists all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "virtualenv"
+nox.options.error_on_missing_interpreters = False
+nox.options.sessions = ["lint", "types", "tests"]
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+# The interpreter that runs nox counts as present, even from within a virtual environment that is not on PATH.
+os.environ["PATH"] += f"{os.pathsep}{Path(sys.base_prefix, 'bin')}"
+
+
+def is_broken(version: str) -> bool:
+    """Tell whether ``python<version>`` is on PATH but does not run, like the shim of a disabled version."""
+    program = shutil.which(f"python{version}")
+    if program is None:
+        return False
+    return subprocess.run([program, "--version"], check=False, capture_output=True).returncode != 0  # noqa: S603
+
+
+PYTHONS = [version for version in dict.fromkeys((RUNNING, "3.11", "3.12", "3.13")) if not is_broken(version)]
+
+
+def group(name: str) -> list[str]:
+    """Return the requirements of a dependency group of pyproject.toml."""
+    return list(nox.project.dependency_groups(PROJECT, name))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting."""
+    session.install(*group("lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types by two checkers, and that the public interface is completely typed."""
+    session.install("-e", ".", *group("types"))
+    session.run("mypy")
+    session.run("pyright")
+    session.run("pyright", "--verifytypes", "hotconfig", "--ignoreexternal")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the tests, except the long ones. Arguments after ``--`` go to pytest in place of the usual ones."""
+    session.install("-e", ".", *group("tests"))
+    session.run("pytest", *(session.posargs or ["--numprocesses=auto", "--maxprocesses=4", "-m", "not long"]))
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Run what the documentation shows."""
+    session.install("-e", ".", *group("tests"))
+    session.run("pytest", "tests/docs", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure, side by side with the bare libraries."""
+    session.install("-e", ".", *group("bench"))
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Build both distributions, and run the unit tests against the installed wheel."""
+    built = Path(session.create_tmp())
+    session.install("build")
+    session.run("python", "-m", "build", "--outdir", str(built))
+    (path,) = built.glob("*.whl")
+    session.install(str(path), *group("tests"))
+    with session.chdir(built):
+        session.run("python", "-c", "import hotconfig; print('imported', hotconfig.__file__)")
+    session.run("pytest", "tests/unit", *session.posargs)
+
+
+@nox.session
+def pydantic_settings(session: nox.Session) -> None:
+    """Run pydantic-settings' own tests with every settings class marked: nothing may fail that does not without."""
+    extras = "yaml,aws-secrets-manager,azure-key-vault,gcp-secret-manager"
+    session.install("-e", ".", f"pydantic-settings[{extras}]", "moto[secretsmanager,ssm]", "pytest", "pytest-mock")
+    session.run("python", "tests/pydantic_settings/yardstick.py", str(Path(session.create_tmp(), "yardstick")))

@@ -1,0 +1,42 @@
+"""Every Python and SQL block of the README and the documentation runs, in order, page by page."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import psycopg
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BLOCK = re.compile(r"^```(python|sql)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if BLOCK.search(page.read_text())]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_of_the_page_runs(
+    page: Path, migrated_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOTCONFIG_DATABASE_URL", migrated_url)
+    monkeypatch.setenv("HOTCONFIG_REDIS_URL", redis_url)
+    names: dict[str, object] = {"__name__": "docs"}
+    text = page.read_text()
+    with psycopg.connect(migrated_url, autocommit=True) as session:
+        for block in BLOCK.finditer(text):
+            line = text[: block.start()].count("\n") + 2
+            if block[1] == "sql":
+                session.execute(block[2].encode())
+            else:
+                code = compile("\n" * (line - 1) + block[2], str(page), "exec", dont_inherit=True)
+                exec(code, names)  # noqa: S102 - that is the test
+
+
+def test_every_link_between_the_pages_leads_somewhere() -> None:
+    pages = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md"))
+    broken = [
+        f"{page.name}: {target}"
+        for page in pages
+        for target in re.findall(r"\]\((?!https?://)([^)#]+)(?:#[^)]*)?\)", page.read_text())
+        if not (page.parent / target).exists()
+    ]
+    assert not broken

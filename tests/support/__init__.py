@@ -1,0 +1,1 @@
+"""What tests share besides fixtures. Must not import a test."""
