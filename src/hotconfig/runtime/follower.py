@@ -118,6 +118,9 @@ class Follower:
         deadline_s = monotonic() + timeout_s
         self._stopping = True
         self._reading.stop()
+        if self._thread.ident is None:
+            self._clean_up()
+            return True
         self._inbox.wake()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout_s)

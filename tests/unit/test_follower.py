@@ -1,0 +1,215 @@
+"""The follower on ports in memory: what it does when, and that nothing but its own stop ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, Field
+
+import hotconfig
+from hotconfig.core.candidate import Blueprint
+from hotconfig.core.chain import Change
+from hotconfig.core.errors import (
+    DatabaseUnavailableError,
+    InvalidStateError,
+    NotStartedError,
+    SchemaMissingError,
+)
+from hotconfig.core.line import Followed
+from hotconfig.core.listeners import Changed
+from hotconfig.core.status import State
+from hotconfig.runtime.follower import Follower, Timing
+from tests.support.fakes import MemoryRedis, MemoryTruth
+from tests.support.waiting import eventually
+
+TIMING = Timing(reconcile_s=1000.0, poll_s=0.05, stale_after_s=1000.0)
+
+
+@hotconfig.settings(service="ai")
+class AI(BaseModel):
+    threshold: float = Field(0.75, ge=0, le=1)
+    model: str = "gpt-4"
+
+
+class World:
+    def __init__(self) -> None:
+        self.truth = MemoryTruth()
+        self.redis = MemoryRedis()
+        self.told: list[Changed[Any]] = []
+        self.followed = Followed(Blueprint(AI))
+        self.follower = Follower(self.truth, self.redis.open, self.told.append, TIMING)
+
+    def start(self) -> AI:
+        self.follower.start()
+        self.follower.first_contact(5)
+        live: AI = self.follower.follow(self.followed).result(5)
+        return live
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    made = World()
+    yield made
+    assert made.follower.stop(5)
+
+
+def test_it_reads_only_after_the_subscription_is_confirmed(world: World) -> None:
+    world.redis.confirming = False
+    world.follower.start()
+    world.follower.first_contact(5)
+    reads = len(world.truth.asked)
+    loading = world.follower.follow(world.followed)
+    eventually(lambda: world.redis.opened)
+    assert len(world.truth.asked) == reads
+    assert not loading.done()
+    world.redis.current.confirming = True
+    world.redis.current.follow(["ai"])
+    assert loading.result(5).threshold == 0.75
+    assert len(world.truth.asked) == reads + 1
+
+
+def test_a_signed_change_set_needs_no_read(world: World) -> None:
+    live = world.start()
+    reads = len(world.truth.asked)
+    world.redis.current.announce(world.truth.commit("ai", Change("threshold", "0.9")))
+    assert world.follower.wait_for(world.followed, 1, 5)
+    assert live.threshold == 0.9
+    assert len(world.truth.asked) == reads
+    assert [event.keys for event in world.told] == [frozenset({"threshold"})]
+
+
+def test_a_lost_message_is_repaired_by_the_next(world: World) -> None:
+    live = world.start()
+    world.truth.commit("ai", Change("threshold", "0.8"))
+    world.redis.current.announce(world.truth.commit("ai", Change("model", "gpt-4o")))
+    assert world.follower.wait_for(world.followed, 2, 5)
+    assert (live.threshold, live.model) == (0.8, "gpt-4o")
+
+
+def test_two_messages_out_of_order_need_no_read(world: World) -> None:
+    world.start()
+    first = world.truth.commit("ai", Change("threshold", "0.8"))
+    second = world.truth.commit("ai", Change("threshold", "0.9"))
+    reads = len(world.truth.asked)
+    world.redis.current.announce(second)
+    world.redis.current.announce(first)
+    assert world.follower.wait_for(world.followed, 2, 5)
+    eventually(lambda: world.follower.ledger.counters.messages == 4)
+    assert len(world.truth.asked) == reads
+
+
+def test_a_reconnection_asks_postgresql_what_was_missed(world: World) -> None:
+    live = world.start()
+    world.redis.up = False
+    world.redis.current.close()
+    eventually(lambda: world.follower.ledger.state is State.DEGRADED)
+    world.truth.commit("ai", Change("threshold", "0.9"))
+    assert world.follower.wait_for(world.followed, 1, 5), "polling finds it while Redis is away"
+    world.redis.up = True
+    eventually(lambda: world.follower.ledger.state is State.READY)
+    world.redis.current.announce(world.truth.commit("ai", Change("threshold", "0.5")))
+    assert world.follower.wait_for(world.followed, 2, 5)
+    assert live.threshold == 0.5
+
+
+def test_a_silent_redis_is_given_up_after_the_pong_deadline(world: World) -> None:
+    world.start()
+    silent = world.redis.current
+    silent.ponging = False
+    eventually(lambda: silent.closed, timeout_s=5)
+    eventually(lambda: world.redis.current is not silent and world.follower.connected)
+
+
+def test_a_rejected_commit_is_told_to_who_waits_for_it_and_the_last_good_stays(world: World) -> None:
+    live = world.start()
+    world.redis.current.announce(world.truth.commit("ai", Change("threshold", "7")))
+    with pytest.raises(InvalidStateError, match="threshold"):
+        world.follower.wait_for(world.followed, 1, 5)
+    assert live.threshold == 0.75
+    world.redis.current.announce(world.truth.commit("ai", Change("threshold", "0.7")))
+    assert world.follower.wait_for(world.followed, 2, 5)
+    assert live.threshold == 0.7
+
+
+def test_no_database_is_said_in_time_and_with_the_reason(world: World) -> None:
+    world.truth.error = DatabaseUnavailableError("nobody at db:5432")
+    world.follower.start()
+    with pytest.raises(DatabaseUnavailableError, match="nobody at db:5432"):
+        world.follower.first_contact(0.3)
+
+
+def test_missing_tables_are_said_at_once(world: World) -> None:
+    world.truth.error = SchemaMissingError("run `hotconfig migrate`")
+    world.follower.start()
+    with pytest.raises(SchemaMissingError, match="hotconfig migrate"):
+        world.follower.first_contact(60)
+
+
+def test_a_database_that_comes_back_is_read_again(world: World) -> None:
+    live = world.start()
+    world.truth.error = DatabaseUnavailableError("away")
+    world.truth.commit("ai", Change("threshold", "0.9"))
+    world.redis.current.put(_hint())
+    eventually(lambda: world.follower.ledger.counters.read_failures)
+    assert live.threshold == 0.75
+    world.truth.error = None
+    assert world.follower.wait_for(world.followed, 1, 5)
+
+
+def test_a_frozen_database_does_not_hold_up_messages(world: World) -> None:
+    live = world.start()
+    world.truth.answering.clear()
+    world.redis.current.put(_hint())
+    eventually(lambda: len(world.truth.asked) >= 3)
+    world.redis.current.announce(world.truth.commit("ai", Change("threshold", "0.9")))
+    assert world.follower.wait_for(world.followed, 1, 5)
+    assert live.threshold == 0.9
+    world.truth.answering.set()
+
+
+def test_a_tell_that_raises_does_not_end_the_line() -> None:
+    world = World()
+    world.follower.line._tell = _raise
+    live = world.start()
+    world.redis.current.announce(world.truth.commit("ai", Change("threshold", "0.9")))
+    eventually(lambda: world.follower.ledger.counters.line_errors)
+    eventually(lambda: len(world.redis.opened) > 1 and world.follower.connected)
+    assert live.threshold == 0.9
+    assert world.follower.stop(5)
+
+
+def test_stopping_tells_those_who_wait(world: World) -> None:
+    world.redis.confirming = False
+    world.follower.start()
+    world.follower.first_contact(5)
+    world.truth.answering.clear()
+    loading = world.follower.follow(world.followed)
+    eventually(lambda: world.redis.opened)
+    world.truth.answering.set()
+    world.follower.stop(5)
+    with pytest.raises(NotStartedError):
+        loading.result(5)
+
+
+def test_without_redis_postgresql_is_polled() -> None:
+    world = World()
+    assert world.follower.stop(5)
+    world.follower = Follower(world.truth, None, world.told.append, TIMING)
+    live = world.start()
+    world.truth.commit("ai", Change("threshold", "0.9"))
+    assert world.follower.wait_for(world.followed, 1, 5)
+    assert live.threshold == 0.9
+    assert world.follower.connected is None
+    assert world.follower.stop(5)
+
+
+def _hint() -> Any:
+    from hotconfig.core.ports import Message
+
+    return Message(b"config:ai:threshold", b"0.9")
+
+
+def _raise(event: object) -> None:
+    raise RuntimeError("a bug")
