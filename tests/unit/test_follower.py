@@ -39,7 +39,7 @@ class World:
         self.redis = MemoryRedis()
         self.told: list[Changed[Any]] = []
         self.followed = Followed(Blueprint(AI))
-        self.follower = Follower(self.truth, self.redis.open, self.told.append, TIMING)
+        self.follower = Follower(self.truth, self.redis.open, None, self.told.append, TIMING)
 
     def start(self) -> AI:
         self.follower.start()
@@ -196,7 +196,7 @@ def test_stopping_tells_those_who_wait(world: World) -> None:
 def test_without_redis_postgresql_is_polled() -> None:
     world = World()
     assert world.follower.stop(5)
-    world.follower = Follower(world.truth, None, world.told.append, TIMING)
+    world.follower = Follower(world.truth, None, None, world.told.append, TIMING)
     live = world.start()
     world.truth.commit("ai", Change("threshold", "0.9"))
     assert world.follower.wait_for(world.followed, 1, 5)

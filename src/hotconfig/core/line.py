@@ -84,6 +84,15 @@ class Line:
         followed = self.followed.get(change_set.service)
         return Stale(change_set.service) if followed is None else self._judge(followed, change_set)
 
+    def notified(self, service: str, revision: int) -> Outcome:
+        """Take PostgreSQL's word that a service has reached a revision."""
+        followed = self.followed.get(service)
+        if followed is None:
+            return Stale(service)
+        if followed.head is not None and followed.head.revision >= revision:
+            return Duplicate(service)
+        return NeedsRead(service, "notification")
+
     def flush(self) -> list[Outcome]:
         """Validate, swap and tell what was accepted since the last call, one outcome per change set."""
         outcomes: list[Outcome] = []

@@ -118,11 +118,18 @@ class Confirmed(NamedTuple):
     pattern: str
 
 
+class Notified(NamedTuple):
+    """A service has reached a revision, says PostgreSQL."""
+
+    service: str
+    revision: int
+
+
 class Pong(NamedTuple):
     """The server is alive."""
 
 
-Event = Message | Confirmed | Pong
+Event = Message | Notified | Confirmed | Pong
 
 
 class Subscription(Protocol):

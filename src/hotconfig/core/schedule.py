@@ -97,11 +97,12 @@ class ReadSchedule:
         self._failures = 0
         self._due_s = now_s + jittered(interval_s, self._rng)
 
-    def failed(self, now_s: float) -> None:
-        """The read did not work: back off."""
+    def failed(self, now_s: float) -> bool:
+        """The read did not work: back off. True: nor did the one before."""
         self._under_way = self._wanted = False
         self._failures += 1
         self._due_s = now_s + self._backoff.delay_s(self._failures, self._rng)
+        return self._failures > 1
 
     def sooner(self, now_s: float, interval_s: float) -> None:
         """Do not wait longer than about ``interval_s`` from now."""

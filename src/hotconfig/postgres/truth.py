@@ -120,7 +120,7 @@ class PostgresReader:
 def _loaded(service: str, asked: Head, rows: list[tuple[Any, ...]], in_recovery: bool) -> Loaded:
     _, revision, digest, known, *_ = rows[0]
     present = [row for row in rows if row[4] is not None]
-    newest = max((row for row in present if row[7] is not None), key=itemgetter(7), default=None)
+    newest = max((row for row in present if row[7] is not None), key=itemgetter(7, 10), default=None)
     alone = newest is not None and revision == asked.revision + 1
     return Loaded(
         service=service,

@@ -64,10 +64,12 @@ class HotConfig:
 
     Args:
         database_url: PostgreSQL, as libpq takes it (``postgresql://user:password@host/database``).
-        redis_url: ``redis://``, ``rediss://`` or ``unix://``. None: no Redis, PostgreSQL is polled.
+        redis_url: ``redis://``, ``rediss://`` or ``unix://``. None: no Redis; see ``listen``.
         schema: The PostgreSQL schema with hotconfig's tables.
         subscribe_all: Subscribe to ``config:*`` instead of one pattern per bound service. Costs every process every
             message; Redis ACLs have to allow that very pattern.
+        listen: While there is no Redis, hear of commits through PostgreSQL's ``LISTEN``, on one more connection. Where
+            a pooler stands between, that cannot work, and PostgreSQL is polled every ``timing.poll_s`` instead.
         timing: How often to compare with PostgreSQL.
     """
 
@@ -78,9 +80,10 @@ class HotConfig:
         *,
         schema: str = "hotconfig",
         subscribe_all: bool = False,
+        listen: bool = True,
         timing: Timing | None = None,
     ) -> None:
-        self._wiring = Wiring(database_url, redis_url, schema, subscribe_all)
+        self._wiring = Wiring(database_url, redis_url, schema, subscribe_all, listen)
         self._timing = timing or Timing()
         self._lock = threading.Lock()
         self._dispatcher = Dispatcher()
@@ -110,6 +113,7 @@ class HotConfig:
             found.redis_url or None,
             schema=found.schema_name,
             subscribe_all=found.subscribe_all,
+            listen=found.listen,
         )
 
     # Life cycle --------------------------------------------------------------------------------------------

@@ -28,12 +28,13 @@ from hotconfig.core.errors import (
 from hotconfig.core.line import Followed, Line, head_of
 from hotconfig.core.listeners import Changed
 from hotconfig.core.outcomes import NeedsRead, Outcome, Rejected
-from hotconfig.core.ports import Answer, Confirmed, Event, Message, Reader
+from hotconfig.core.ports import Answer, Confirmed, Event, Message, Notified, Reader
 from hotconfig.core.problems import one_line
 from hotconfig.core.schedule import ReadSchedule
 from hotconfig.runtime.inbox import Inbox
 from hotconfig.runtime.ledger import Ledger
 from hotconfig.runtime.link import Link, Opened, OpenFailed, OpenSubscription
+from hotconfig.runtime.news import News
 from hotconfig.runtime.reading import ReadingThread
 
 logger = logging.getLogger("hotconfig.follower")
@@ -75,10 +76,9 @@ class _Contact:
 
 class _Command(Enum):
     READ = "read"
-    HEAR = "hear"
 
 
-_Item = ChangeSet | Answer | HotConfigError | Opened | OpenFailed | _Follow | _Forget | _Contact | _Command
+_Item = ChangeSet | Link | Answer | HotConfigError | Opened | OpenFailed | _Follow | _Forget | _Contact | _Command
 
 
 class Follower:
@@ -88,6 +88,7 @@ class Follower:
         self,
         reader: Reader,
         open_subscription: OpenSubscription | None,
+        open_listener: OpenSubscription | None,
         tell: Callable[[Changed[Any]], None],
         timing: Timing,
     ) -> None:
@@ -98,7 +99,12 @@ class Follower:
         self._inbox: Inbox[_Item] = Inbox()
         self._selector = selectors.DefaultSelector()
         self._inbox.register(self._selector)
-        self._link = Link(open_subscription, self._inbox.post, rng) if open_subscription is not None else None
+        self._news = News(
+            self._selector,
+            Link("Redis", open_subscription, self._inbox.post, rng) if open_subscription is not None else None,
+            Link("PostgreSQL", open_listener, self._inbox.post, rng) if open_listener is not None else None,
+            self._news_stopped,
+        )
         self._schedule = ReadSchedule(monotonic(), rng)
         self._reading = ReadingThread(reader, self._inbox.post)
         self._thread = threading.Thread(target=self._run, name="hotconfig-line", daemon=True)
@@ -185,7 +191,7 @@ class Follower:
     @property
     def connected(self) -> bool | None:
         """Whether Redis is connected; None where there is none to connect to."""
-        return None if self._link is None else self._link.connected
+        return None if self._news.redis is None else self._news.redis.connected
 
     # The line's thread ---------------------------------------------------------------------------------------------
 
@@ -196,23 +202,23 @@ class Follower:
             except Exception as error:  # outermost loop: nothing may end the line
                 self.ledger.counters.line_errors += 1
                 logger.exception("the line stumbled and goes on")
-                self.disconnect(HotConfigError(f"unforeseen: {type(error).__name__}"))
+                self._news.drop_all(HotConfigError(f"unforeseen: {type(error).__name__}"), monotonic())
         self._clean_up()
 
     def _turn(self) -> None:
         now_s = monotonic()
         due_s = self._schedule.next_s(now_s)
-        if self._link is not None and self.line.followed:
-            due_s = min(due_s, self._link.next_s(now_s))
-        ready = {key.data for key, _ in self._selector.select(max(0.0, due_s - now_s))}
+        if self.line.followed:
+            due_s = min(due_s, self._news.next_s(now_s))
+        ready = [key.data for key, _ in self._selector.select(max(0.0, due_s - now_s))]
         if self._inbox in ready:
             for item in self._inbox.take():
                 self._take_item(item)
-        if self._link is not None and self._link.subscription in ready:
-            self._hear(self._link)
+        for link in ready:
+            if isinstance(link, Link):
+                self._hear(link)
         self._tick(monotonic())
-        redis_away = self._link is not None and bool(self._link.failures)
-        self.ledger.reckon(monotonic(), self._timing.stale_after_s, redis_away=redis_away)
+        self.ledger.reckon(monotonic(), self._timing.stale_after_s, redis_away=self._news.redis_away)
 
     def _take_item(self, item: _Item) -> None:  # noqa: C901 - one case per kind of item
         match item:
@@ -222,8 +228,8 @@ class Follower:
                 self._unanswered(item)
             case Opened():
                 self._opened(item)
-            case OpenFailed(error):
-                self.disconnect(error)
+            case OpenFailed(link, error):
+                self._news.drop(link, error, monotonic())
             case ChangeSet():
                 self._judged(self.line.judge(item), None)
                 self.ledger.enter(self.line.flush())
@@ -237,15 +243,12 @@ class Follower:
                 self._schedule.want()
             case _Command.READ:
                 self._schedule.want()
-            case _Command.HEAR:
-                if self._link is not None:
-                    self._hear(self._link)
+            case Link():
+                self._hear(item)
 
     def _tick(self, now_s: float) -> None:
-        if self._link is not None and self.line.followed:
-            self._link.maybe_open(self.line.followed, now_s)
-            with _Guard(self):
-                self._link.watch(now_s)
+        if self.line.followed:
+            self._news.tick(self.line.followed, now_s)
         for service in self._schedule.impatient(now_s):
             self._judge_again(service)
         if (self.line.followed or self._contacts) and self._schedule.begin(now_s):
@@ -255,55 +258,42 @@ class Follower:
     def _start_following(self, followed: Followed[Any], live: Future[Any]) -> None:
         self.line.followed[followed.service] = followed
         self._loading[followed.service] = live
-        if self._link is None or (self._link.failures and self._link.subscription is None):
-            self._schedule.want()
-            return
         # Subscribe before reading: the confirmation asks for the read. If none comes, patience does.
-        self._schedule.await_confirmation(followed.service, monotonic())
-        if self._link.subscription is not None:
-            with _Guard(self):
-                if not self._link.follow([followed.service]):
-                    self._schedule.want()
+        if self._news.follow(followed.service, monotonic()):
+            self._schedule.await_confirmation(followed.service, monotonic())
+        else:
+            self._schedule.want()
 
-    # Redis
+    # News
 
     def _opened(self, opened: Opened) -> None:
-        if self._link is None or self._stopping:
-            opened.subscription.close()
-            return
-        subscription = self._link.opened(opened, monotonic())
-        self.ledger.counters.connections += 1
-        with _Guard(self):
-            self._selector.register(subscription.fileno(), selectors.EVENT_READ, subscription)
-            self._link.follow(self.line.followed)
-        self._hear(self._link)
+        if not self._news.opened(opened, self.line.followed, monotonic()):
+            self._schedule.want()
+        self._hear(opened.link)
 
     def _hear(self, link: Link) -> None:
         # The first message is shown at once; what else has piled up is taken together.
         for limit in (1, BATCH):
-            events: list[Event] = []
-            with _Guard(self):
-                events = link.receive(limit, monotonic())
+            events = self._news.receive(link, limit, monotonic())
             for event in events:
                 self._take_event(link, event)
             self.ledger.enter(self.line.flush())
             if len(events) < limit:
                 return
         # More may be buffered in the driver, where the selector does not see it: come back for it.
-        self._inbox.post(_Command.HEAR)
+        self._inbox.post(link)
 
     def _take_event(self, link: Link, event: Event) -> None:
         if isinstance(event, Message):
             self.ledger.counters.messages += 1
-            self._judge(event)
+            self._judged(self.line.receive(event.channel, event.data), event)
+        elif isinstance(event, Notified):
+            self._judged(self.line.notified(*event), None)
         elif isinstance(event, Confirmed):
             link.confirmed()
             self._schedule.want()
         else:
             link.ponged()
-
-    def _judge(self, message: Message) -> None:
-        self._judged(self.line.receive(message.channel, message.data), message)
 
     def _judged(self, outcome: Outcome | None, message: Message | None) -> None:
         if outcome is None:
@@ -325,18 +315,10 @@ class Follower:
         elif any(isinstance(outcome, NeedsRead) for outcome in again):
             self._schedule.hint()
 
-    def disconnect(self, error: HotConfigError) -> None:
-        """Discard the connection to Redis, whole; the line's thread alone."""
-        self.ledger.note(error)
-        if self._link is None:
-            return
-        for key in list(self._selector.get_map().values()):
-            if key.data is not self._inbox:
-                self._selector.unregister(key.fileobj)
-        now_s = monotonic()
-        self._link.drop(now_s)
+    def _news_stopped(self, link: Link, error: HotConfigError) -> None:
+        self.ledger.note(error, again=link.failures > 1)
         self.ledger.counters.connection_failures += 1
-        self._schedule.sooner(now_s, self._timing.poll_s)
+        self._schedule.sooner(monotonic(), self._timing.poll_s)
         if self._loading:
             self._schedule.want()
 
@@ -344,7 +326,7 @@ class Follower:
 
     def _answered(self, answer: Answer) -> None:
         now_s = monotonic()
-        self._schedule.answered(now_s, self._timing.reconcile_s if self.connected else self._timing.poll_s)
+        self._schedule.answered(now_s, self._timing.reconcile_s if self._news.hearing else self._timing.poll_s)
         self.line.keyring = answer.keyring
         for loaded in answer.loaded:
             outcome = self.line.load(loaded)
@@ -360,8 +342,8 @@ class Follower:
 
     def _unanswered(self, error: HotConfigError) -> None:
         self.ledger.counters.read_failures += 1
-        self._schedule.failed(monotonic())
-        self.ledger.note(error)
+        again = self._schedule.failed(monotonic())
+        self.ledger.note(error, again=again)
         if isinstance(error, ConfigurationError):
             self._give_up(error)
 
@@ -384,8 +366,7 @@ class Follower:
             live.set_exception(_invalid_at_start(followed, outcome))
 
     def _clean_up(self) -> None:
-        if self._link is not None and self._link.subscription is not None:
-            self._link.subscription.close()
+        self._news.close()
         for item in self._inbox.take():
             if isinstance(item, Opened):
                 item.subscription.close()
@@ -397,22 +378,6 @@ class Follower:
         self._selector.close()
         self._inbox.close()
         self.ledger.close()
-
-
-class _Guard:
-    """Around every call of the link: an error drops the connection, and nothing else."""
-
-    def __init__(self, follower: Follower) -> None:
-        self._follower = follower
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if isinstance(error, HotConfigError):
-            self._follower.disconnect(error)
-            return True
-        return False
 
 
 def _invalid_at_start(followed: Followed[Any], outcome: Rejected) -> InvalidStateError:

@@ -55,12 +55,10 @@ class Ledger:
         if moved and self._waiters:
             self.wake()
 
-    def note(self, error: HotConfigError) -> None:
-        """Keep the newest error; log it unless it is the same as before."""
-        said = str(error)
-        if said != self.last_error:
-            logger.warning("%s", said)
-        self.last_error = said
+    def note(self, error: HotConfigError, *, again: bool) -> None:
+        """Keep the newest error. One that comes ``again`` is logged at DEBUG only."""
+        self.last_error = str(error)
+        logger.log(logging.DEBUG if again else logging.WARNING, "%s", self.last_error)
 
     def verified(self, now_s: float) -> None:
         """PostgreSQL confirmed the values."""

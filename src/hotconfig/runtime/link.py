@@ -1,4 +1,4 @@
-"""The link to Redis: opened on a thread of its own, watched by ping and pong, discarded whole at the first error.
+"""A link to what brings news: opened on a thread of its own, watched by ping and pong, discarded whole at any error.
 
 Owns when to connect, ping and give up. Must not know what the messages mean. The line's thread uses it.
 """
@@ -13,21 +13,24 @@ from dataclasses import dataclass
 from typing import Final
 
 from hotconfig.core.backoff import Backoff
-from hotconfig.core.errors import HotConfigError, RedisUnavailableError
+from hotconfig.core.errors import ConfigurationError, HotConfigError, RetryableError
 from hotconfig.core.ports import Event, Subscription
 
 logger = logging.getLogger("hotconfig.link")
 
 PING_INTERVAL_S: Final = 0.5
 PONG_DEADLINE_S: Final = 1.0
+MISCONFIGURED_DELAY_S: Final = 15.0
+"""Between attempts that only a person can make succeed: a wrong password, a missing grant, a pooler."""
 
 OpenSubscription = Callable[[Iterable[str]], Subscription]
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Connecting worked; subscribed, not yet confirmed, to these services."""
+    """Connecting worked; subscribed to these services."""
 
+    link: Link
     subscription: Subscription
     services: frozenset[str]
 
@@ -36,6 +39,7 @@ class Opened:
 class OpenFailed:
     """Connecting did not work."""
 
+    link: Link
     error: HotConfigError
 
 
@@ -43,14 +47,20 @@ class Link:
     """At most one connection at a time.
 
     Args:
+        name: What it leads to, for messages.
         open_subscription: Connects; called on a thread of its own.
         post: Hands :class:`Opened` or :class:`OpenFailed` to the line's thread.
         rng: For jitter.
     """
 
     def __init__(
-        self, open_subscription: OpenSubscription, post: Callable[[Opened | OpenFailed], None], rng: random.Random
+        self,
+        name: str,
+        open_subscription: OpenSubscription,
+        post: Callable[[Opened | OpenFailed], None],
+        rng: random.Random,
     ) -> None:
+        self.name = name
         self.subscription: Subscription | None = None
         self.failures = 0
         self._open_subscription = open_subscription
@@ -126,34 +136,40 @@ class Link:
     def watch(self, now_s: float) -> None:
         """Ping when it is time; give up when the pong is overdue. Call it after everything received was taken.
 
-        Raises: as :meth:`follow`; ``RedisUnavailableError`` when the server is silent.
+        Raises: as :meth:`follow`; ``RetryableError`` when the server is silent.
         """
         if self.subscription is None:
             return
         if self._pong_awaited:
             if now_s - max(self._pinged_at_s, self._heard_at_s) > PONG_DEADLINE_S:
-                raise RedisUnavailableError(f"Redis did not answer a ping within {PONG_DEADLINE_S} s")
+                raise RetryableError(f"{self.name} did not answer a ping within {PONG_DEADLINE_S} s")
         elif now_s - self._pinged_at_s >= PING_INTERVAL_S:
             self._pinged_at_s, self._pong_awaited = now_s, True
             self.subscription.ping()
 
-    def drop(self, now_s: float) -> None:
-        """Discard the connection, or a failed attempt, and back off.
+    def drop(self, error: HotConfigError, now_s: float) -> None:
+        """Discard the connection, or a failed attempt, and back off; for long where only a person can help.
 
         redis-py's own reconnecting would hide the gap, and behind Sentinel cling to a demoted master.
         """
+        self.dismiss()
+        self._opening = False
+        self.failures += 1
+        delay_s = self._backoff.delay_s(self.failures, self._rng)
+        self._open_at_s = now_s + (MISCONFIGURED_DELAY_S if isinstance(error, ConfigurationError) else delay_s)
+
+    def dismiss(self) -> None:
+        """Close the connection, if there is one, because it is not needed."""
         subscription, self.subscription = self.subscription, None
         if subscription is not None:
             subscription.close()
-        self._opening = False
-        self.failures += 1
-        self._open_at_s = now_s + self._backoff.delay_s(self.failures, self._rng)
 
     def _open(self, services: frozenset[str]) -> None:
         try:
-            self._post(Opened(self._open_subscription(services), services))
+            self._post(Opened(self, self._open_subscription(services), services))
         except HotConfigError as error:
-            self._post(OpenFailed(error))
+            self._post(OpenFailed(self, error))
         except Exception as error:  # outermost loop of this small worker: silence would end all attempts
-            logger.exception("connecting to Redis failed in an unforeseen way")
-            self._post(OpenFailed(RedisUnavailableError(f"connecting to Redis failed: {type(error).__name__}")))
+            logger.exception("connecting to %s failed in an unforeseen way", self.name)
+            said = f"connecting to {self.name} failed: {type(error).__name__}"
+            self._post(OpenFailed(self, RetryableError(said)))

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from hotconfig.core.chain import ChangeSet
 from hotconfig.core.listeners import Changed
 from hotconfig.core.wire import Keyring
 from hotconfig.runtime.follower import Follower, Timing
+from hotconfig.runtime.link import OpenSubscription
 from hotconfig.runtime.publishing import Publisher
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Environment(BaseSettings):
@@ -28,6 +29,7 @@ class Environment(BaseSettings):
     redis_url: str | None = None
     schema_name: str = Field(default="hotconfig", validation_alias="HOTCONFIG_SCHEMA")
     subscribe_all: bool = False
+    listen: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Wiring:
     redis_url: str | None = field(repr=False)
     schema: str
     subscribe_all: bool
+    listen: bool
 
     def follower(self, tell: Callable[[Changed[Any]], None], timing: Timing) -> Follower:
         """The reading side. Does no I/O.
@@ -49,16 +52,25 @@ class Wiring:
         from hotconfig.postgres.truth import PostgresReader  # noqa: PLC0415
 
         reader = PostgresReader(self.database_url, schema=check_schema_name(self.schema))
+        return Follower(reader, self._subscription(), self._listener(), tell, timing)
+
+    def _subscription(self) -> OpenSubscription | None:
         if self.redis_url is None:
-            return Follower(reader, None, tell, timing)
+            return None
         from hotconfig.redis.connect import open_client  # noqa: PLC0415
         from hotconfig.redis.subscribe import RedisSubscription  # noqa: PLC0415
 
         url, subscribe_all = self.redis_url, self.subscribe_all
         open_client(url, client_name="hotconfig").close()  # a URL that cannot be read fails here, at once
-        return Follower(
-            reader, lambda services: RedisSubscription.open(url, services, subscribe_all=subscribe_all), tell, timing
-        )
+        return lambda services: RedisSubscription.open(url, services, subscribe_all=subscribe_all)
+
+    def _listener(self) -> OpenSubscription | None:
+        if not self.listen:
+            return None
+        from hotconfig.postgres.listen import PostgresListener  # noqa: PLC0415
+
+        url, schema = self.database_url, self.schema
+        return lambda _: PostgresListener.open(url, schema)
 
     def publisher(self, keyring: Callable[[], Keyring], deliver: Callable[[ChangeSet], None]) -> Publisher:
         """The writing side. Does no I/O. ``deliver`` hears of every commit before Redis does."""

@@ -1,0 +1,92 @@
+"""Hearing about commits from PostgreSQL itself: ``LISTEN``, the way in while there is no Redis.
+
+A notification says which service reached which revision, never what changed: it is a hint. Must not know what the
+line makes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import psycopg
+from psycopg import sql
+
+from hotconfig.core.errors import ConfigurationError, DatabaseUnavailableError
+from hotconfig.core.ports import Event, Notified, Pong
+from hotconfig.postgres.connect import Session, describe, open_session, translate, translated
+
+
+class PostgresListener:
+    """See :class:`hotconfig.core.ports.Subscription` for what it promises. Make one with :meth:`open`."""
+
+    def __init__(self, url: str, session: Session) -> None:
+        self._url = url
+        self._session = session
+        self._pgconn = session.pgconn
+
+    @classmethod
+    def open(cls, url: str, schema: str) -> PostgresListener:
+        """Connect and listen. Blocks within the bounds of any connection.
+
+        Raises:
+            ConfigurationError: a pooler stands between, on whose connections notifications get lost.
+            DatabaseUnavailableError, AccessDeniedError: as for any connection.
+        """
+        session = open_session(url, application_name="hotconfig listener")
+        try:
+            with translated(url, "listen"):
+                _refuse_pooler(url, session)
+                session.execute(sql.SQL("LISTEN {}").format(sql.Identifier(schema)))
+        except BaseException:
+            session.close()
+            raise
+        session.pgconn.nonblocking = 1
+        return cls(url, session)
+
+    def fileno(self) -> int:
+        """The socket to wait on."""
+        if self._session.closed:
+            raise DatabaseUnavailableError(f"PostgreSQL at {describe(self._url)}: the listening connection is closed")
+        return self._pgconn.socket
+
+    def follow(self, services: Iterable[str]) -> bool:  # noqa: ARG002 - one channel brings all of them
+        """One channel brings all services: they are heard already."""
+        return False
+
+    def ping(self) -> None:
+        """Ask for a pong, without waiting for it."""
+        with translated(self._url, "ping"):
+            self._pgconn.send_query(b"SELECT 1")
+            self._pgconn.flush()
+
+    def receive(self, limit: int) -> list[Event]:
+        """What has arrived, without blocking. ``limit`` is a wish: PostgreSQL folds equal notifications."""
+        try:
+            self._pgconn.consume_input()
+            return [*self._notified(), *self._pongs()]
+        except psycopg.Error as error:
+            raise translate(error, self._url, f"listen, at most {limit} at once") from error
+
+    def close(self) -> None:
+        """Close the socket; never raises."""
+        self._session.close()
+
+    def _notified(self) -> Iterator[Event]:
+        while (notification := self._pgconn.notifies()) is not None:
+            service, _, revision = notification.extra.decode("utf-8", "replace").rpartition(" ")
+            if service and revision.isdecimal():
+                yield Notified(service, int(revision))
+
+    def _pongs(self) -> Iterator[Event]:
+        while not self._pgconn.is_busy() and self._pgconn.get_result() is not None:
+            yield Pong()
+
+
+def _refuse_pooler(url: str, session: Session) -> None:
+    """A pooler invents the process number that it tells its clients."""
+    row = session.execute("SELECT pg_backend_pid()").fetchone()
+    if row is None or row[0] != session.info.backend_pid:
+        raise ConfigurationError(
+            f"PostgreSQL at {describe(url)} is behind a connection pooler, where LISTEN does not work: changes are "
+            "found by polling"
+        )
