@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import socket
 import threading
@@ -106,7 +107,8 @@ class MemorySubscription:
 
     def put(self, event: Event) -> None:
         self._events.append(event)
-        self._writing.send(b"\0")
+        with contextlib.suppress(OSError):  # the follower has closed it: what is sent now is lost, as it would be
+            self._writing.send(b"\0")
 
     def announce(self, change_set: ChangeSet) -> None:
         for channel, data in messages(change_set, KEYRING):
