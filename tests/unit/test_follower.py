@@ -88,7 +88,8 @@ def test_a_lost_message_is_repaired_by_the_next(world: World) -> None:
     assert (live.threshold, live.model) == (0.8, "gpt-4o")
 
 
-def test_two_messages_out_of_order_need_no_read(world: World) -> None:
+def test_two_messages_out_of_order_need_no_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hotconfig.core.schedule.PATIENCE_S", 60.0)
     world.start()
     first = world.truth.commit("ai", Change("threshold", "0.8"))
     second = world.truth.commit("ai", Change("threshold", "0.9"))
