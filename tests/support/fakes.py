@@ -51,6 +51,9 @@ class MemoryTruth:
     def close(self) -> None:
         """Nothing is open."""
 
+    def abandon(self) -> None:
+        """Nothing is open."""
+
     def _loaded(self, service: str, asked: Head) -> Loaded:
         made = self.commits.get(service, [])
         heads = [genesis(service), *(change_set.head for change_set in made)]
@@ -104,6 +107,9 @@ class MemorySubscription:
             self.closed = True
             self._reading.close()
             self._writing.close()
+
+    def abandon(self) -> None:
+        self.close()
 
     def put(self, event: Event) -> None:
         self._events.append(event)

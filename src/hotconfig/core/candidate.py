@@ -98,8 +98,12 @@ class Blueprint(Generic[M]):
             schema: dict[str, Any] = self.settings_class.model_json_schema(by_alias=False)
         except PydanticInvalidForJsonSchema:  # a custom type; names are better than nothing
             schema = {"type": "object", "properties": {key: {} for key in sorted(self.keys)}}
-        for described in cast("dict[str, dict[str, Any]]", schema["properties"]).values():
-            described.pop("default", None)
+        models: list[dict[str, Any]] = [schema, *schema.get("$defs", {}).values()]
+        for model in models:
+            for described in cast("dict[str, dict[str, Any]]", model.get("properties", {})).values():
+                described.pop("default", None)
+        for key in self.sensitive & schema.get("properties", {}).keys():
+            schema["properties"][key]["x-hotconfig-sensitive"] = True
         return schema
 
     def build(self, texts: Mapping[str, str | None]) -> Built[M]:

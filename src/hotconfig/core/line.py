@@ -60,6 +60,10 @@ class Followed(Generic[M]):
     def service(self) -> str:
         return self.blueprint.service
 
+    def reborn(self) -> Followed[M]:
+        """The same live object, to be loaded anew: whoever drove the line may have been stopped in the middle."""
+        return Followed(self.blueprint, self.lenient, live=self.live, current=self.current, shown=self.shown)
+
 
 class Line:
     """All services of one process. ``tell`` is called for every real change, by the thread that drives the line."""

@@ -44,6 +44,10 @@ class Reader(Protocol):
         """Let go of the connection."""
         ...
 
+    def abandon(self) -> None:
+        """In a forked child: close the copy of the socket, send nothing."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -158,4 +162,8 @@ class Subscription(Protocol):
 
     def close(self) -> None:
         """Close the socket."""
+        ...
+
+    def abandon(self) -> None:
+        """In a forked child: close the copy of the socket, send nothing."""
         ...

@@ -6,6 +6,7 @@ Must not know what is read or written over them.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Generator
 from typing import Any, Final, LiteralString, TypeVar
@@ -67,8 +68,8 @@ def open_session(url: str, *, application_name: str, call_timeout_s: float = CAL
         AccessDeniedError: the credentials or the database name are refused.
         ConfigurationError: the URL cannot be read.
     """
+    given = _parse(url)
     with translated(url, "connect"):
-        given = conninfo.conninfo_to_dict(url)
         defaults: dict[str, Any] = {
             "connect_timeout": CONNECT_TIMEOUT_S,
             "application_name": application_name,
@@ -136,6 +137,14 @@ class Sessions:
         session.close()
 
 
+def close_copy(fileno: int) -> None:
+    """Close this process's copy of an inherited descriptor. Nothing is sent; the parent's stays open."""
+    try:
+        os.close(fileno)
+    except OSError:
+        return  # the parent had closed it already
+
+
 @contextlib.contextmanager
 def translated(url: str, action: str) -> Generator[None]:
     """Turn psycopg's errors into ours, once, here. The message names the server, never the password."""
@@ -181,8 +190,23 @@ def in_schema(template: LiteralString, schema: str) -> sql.Composed:
     return sql.SQL(template).format(schema=sql.Identifier(schema))
 
 
+def _parse(url: str) -> dict[str, Any]:
+    """Take a URL apart. libpq's own words about a malformed one quote it, password and all: they go no further."""
+    try:
+        parts = conninfo.conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        parts = {}
+    ports = str(parts.get("port", "")).split(",")
+    if not parts or not all(port.isdecimal() or not port for port in ports):
+        raise ConfigurationError(
+            "the PostgreSQL URL cannot be read: write postgresql://user:password@host:5432/database, with special "
+            "characters in user and password percent-encoded"
+        )
+    return parts
+
+
 def _first_line(error: psycopg.Error) -> str:
-    text = error.diag.message_primary or (str(error).strip().splitlines() or [type(error).__name__])[-1]
+    text = error.diag.message_primary or (str(error).strip().splitlines() or [type(error).__name__])[0]
     return text.strip()
 
 

@@ -13,7 +13,7 @@ from psycopg import sql
 
 from hotconfig.core.errors import ConfigurationError, DatabaseUnavailableError
 from hotconfig.core.ports import Event, Notified, Pong
-from hotconfig.postgres.connect import Session, describe, open_session, translate, translated
+from hotconfig.postgres.connect import Session, close_copy, describe, open_session, translate, translated
 
 
 class PostgresListener:
@@ -70,6 +70,11 @@ class PostgresListener:
     def close(self) -> None:
         """Close the socket; never raises."""
         self._session.close()
+
+    def abandon(self) -> None:
+        """In a forked child: close the copy of the socket, send nothing."""
+        if not self._session.closed:
+            close_copy(self._session.fileno())
 
     def _notified(self) -> Iterator[Event]:
         while (notification := self._pgconn.notifies()) is not None:

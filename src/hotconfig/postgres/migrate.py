@@ -23,7 +23,9 @@ _FILE: Final = re.compile(r"(\d{4})_(\w+)\.sql")
 _SCHEMA: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 _BOOKKEEPING: Final = """\
-CREATE SCHEMA IF NOT EXISTS {schema};
+DO $$ BEGIN -- because IF NOT EXISTS asks for the right to create schemas also where there is nothing to create
+    IF to_regnamespace('{schema}') IS NULL THEN CREATE SCHEMA {schema}; END IF;
+END $$;
 CREATE TABLE IF NOT EXISTS {schema}.migrations (
     number     integer PRIMARY KEY,
     name       text NOT NULL,

@@ -21,7 +21,7 @@ from hotconfig.core.errors import (
 from hotconfig.core.judge import Loaded
 from hotconfig.core.ports import Answer, Order, Written
 from hotconfig.core.wire import Keyring
-from hotconfig.postgres.connect import Session, Sessions, in_schema, open_session, translate
+from hotconfig.postgres.connect import Session, Sessions, close_copy, in_schema, open_session, translate
 
 # One statement, therefore one snapshot: heads, values and keys belong together. Where the asked digest is in the
 # history, the newest history row of each key changed since says what it is now; else all values are sent.
@@ -105,6 +105,11 @@ class PostgresReader:
         session, self._session = self._session, None
         if session is not None:
             session.close()
+
+    def abandon(self) -> None:
+        """In a forked child: close the copy of the socket, send nothing."""
+        if self._session is not None and not self._session.closed:
+            close_copy(self._session.fileno())
 
     def _execute(self, action: str, statement: Any, params: Any) -> list[tuple[Any, ...]]:
         if self._session is None or self._session.closed:
@@ -215,8 +220,12 @@ class Archive:
         self._sessions = Sessions(url, application_name="hotconfig")
 
     def services(self) -> dict[str, Head]:
-        """Every service that was ever written to, with its head."""
-        rows = self._ask("SELECT service, revision, digest FROM {schema}.heads ORDER BY service")
+        """Every service that was ever written to, with its head, and those that were only bound, at their genesis."""
+        rows = self._ask(
+            "SELECT service, coalesce(h.revision, 0), coalesce(h.digest, {schema}.genesis(service)) "
+            "FROM {schema}.heads h FULL JOIN (SELECT DISTINCT service FROM {schema}.service_schemas) s USING (service) "
+            "ORDER BY service"
+        )
         return {str(name): Head(int(revision), bytes(digest)) for name, revision, digest in rows}
 
     def texts(self, service: str) -> dict[str, str | None]:

@@ -39,8 +39,12 @@ def open_client(url: str, *, client_name: str, max_connections: int = 8) -> Any:
     }
     try:
         return cast("Any", redis.Redis).from_url(url, **options)
-    except (ValueError, TypeError) as error:
-        raise ConfigurationError(f"the Redis URL for {describe(url)} cannot be read: {error}") from error
+    except (ValueError, TypeError):
+        # The parser's own words quote parts of the URL, possibly of the password: they go no further.
+        raise ConfigurationError(
+            f"the Redis URL for {describe(url)} cannot be read: write {scheme}://user:password@host:6379/0, with "
+            "special characters in user and password percent-encoded"
+        ) from None
 
 
 def translate(error: Exception, url: str, action: str) -> HotConfigError:

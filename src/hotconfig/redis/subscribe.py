@@ -86,6 +86,12 @@ class RedisSubscription:
         except (redis.RedisError, OSError):
             return
 
+    def abandon(self) -> None:
+        """In a forked child: close the copy of the socket, send nothing."""
+        sock = getattr(self._pubsub.connection, "_sock", None)
+        if sock is not None:
+            sock.close()
+
     def _start(self, services: Iterable[str]) -> None:
         patterns = [ALL] if self._all else [service_pattern(service) for service in services]
         self._do(lambda: self._pubsub.psubscribe(*patterns), "subscribe")

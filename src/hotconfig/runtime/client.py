@@ -37,6 +37,7 @@ from hotconfig.core.errors import (
 from hotconfig.core.line import Followed
 from hotconfig.core.listeners import Changed
 from hotconfig.core.status import ServiceStatus, State, Status
+from hotconfig.runtime import forks
 from hotconfig.runtime.dispatch import Dispatcher
 from hotconfig.runtime.follower import Follower, Timing
 from hotconfig.runtime.publishing import Commit, Publisher
@@ -85,7 +86,7 @@ class HotConfig:
     ) -> None:
         self._wiring = Wiring(database_url, redis_url, schema, subscribe_all, listen)
         self._timing = timing or Timing()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._dispatcher = Dispatcher()
         self._follower: Follower | None = None
         self._publisher: Publisher | None = None
@@ -143,6 +144,7 @@ class HotConfig:
         except BaseException:
             self._abandon(follower)
             raise
+        forks.survive(self)
         _close_at_exit(self)
 
     def close(self, timeout: float = CLOSE_TIMEOUT_S) -> None:
@@ -152,6 +154,7 @@ class HotConfig:
             timeout: Seconds to wait for the threads, in all; what has not ended by then is left to end by itself,
                 and a warning says so.
         """
+        forks.forget(self)
         with self._lock:
             self._closed = True
             follower, publisher = self._follower, self._publisher
@@ -168,6 +171,22 @@ class HotConfig:
                 "hotconfig's threads did not end within %.1f s; is a listener blocked, or PostgreSQL frozen?",
                 timeout,
             )
+
+    def revive(self) -> object:
+        """Go on in a forked child, with threads and connections of its own. Called there by itself, not by you."""
+        inherited = (self._follower, self._publisher, self._dispatcher, self._lock, self._followed)
+        if self._follower is not None:
+            self._follower.abandon()
+        self._lock = threading.RLock()
+        self._dispatcher = self._dispatcher.reborn()
+        self._publisher = None
+        self._followed = {name: each.reborn() for name, each in self._followed.items() if each.live is not None}
+        self._loading = {}
+        self._follower = follower = self._wiring.follower(self._dispatcher.tell, self._timing)
+        follower.start()
+        for name, followed in self._followed.items():
+            self._loading[name] = follower.follow(followed)
+        return inherited
 
     def __enter__(self) -> Self:
         self.start()

@@ -24,9 +24,13 @@ class Listener:
         self.dropped = 0
         self._callback = callback
         self._keys = keys
+        self._closed = False
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin with an empty queue, a new lock and no thread: at first, and in a forked child."""
         self._queue: deque[Changed[Any]] = deque()
         self._wakeup = threading.Condition()
-        self._closed = False
         self._thread: threading.Thread | None = None
 
     def put(self, event: Changed[Any]) -> None:
@@ -115,6 +119,15 @@ class Dispatcher:
                 self._past_errors + sum(listener.errors for listener in current),
                 self._past_dropped + sum(listener.dropped for listener in current),
             )
+
+    def reborn(self) -> Dispatcher:
+        """The same listeners with locks and threads of their own, for a forked child. Takes no lock."""
+        dispatcher = Dispatcher()
+        for service, registered in self._listeners.items():
+            for listener in registered:
+                listener.renew()
+            dispatcher._listeners[service] = list(registered)
+        return dispatcher
 
     def close(self) -> tuple[Listener, ...]:
         """Close all listeners and return them, to be joined."""

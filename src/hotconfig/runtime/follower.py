@@ -132,6 +132,13 @@ class Follower:
             self._thread.join(timeout_s)
         return self._reading.join(max(0.0, deadline_s - monotonic())) and not self._thread.is_alive()
 
+    def abandon(self) -> None:
+        """In a forked child: let go of inherited descriptors without a word on any connection."""
+        self._reading.abandon()
+        self._news.abandon()
+        self._inbox.close()
+        self._selector.close()
+
     def first_contact(self, timeout_s: float) -> None:
         """Wait until PostgreSQL has answered for the first time.
 
@@ -267,6 +274,7 @@ class Follower:
     # News
 
     def _opened(self, opened: Opened) -> None:
+        self.ledger.counters.connections += 1
         if not self._news.opened(opened, self.line.followed, monotonic()):
             self._schedule.want()
         self._hear(opened.link)

@@ -59,6 +59,10 @@ class ReadingThread:
             self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
+    def abandon(self) -> None:
+        """In a forked child: let go of the connection without a word."""
+        self._reader.abandon()
+
     def _run(self) -> None:
         while (job := self._next()) is not None:
             if isinstance(job, dict):

@@ -1,0 +1,71 @@
+"""What is known of a service: what PostgreSQL holds and what the registered classes say. And who is unknown.
+
+Owns the messages for unknown services and keys.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from hotconfig.cli.admission import Schemas
+from hotconfig.core.chain import Head
+from hotconfig.core.errors import UnknownKeyError
+from hotconfig.core.names import check_key, check_service
+
+if TYPE_CHECKING:
+    from hotconfig.postgres.truth import Archive
+
+MAX_LISTED: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service, as it stood a moment ago. ``texts`` are the global values."""
+
+    name: str
+    head: Head
+    texts: Mapping[str, str | None]
+    schemas: Schemas
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Every key that has a value or that a registered class has, sorted."""
+        return tuple(sorted(self.texts.keys() | self.schemas.keys))
+
+    def require(self, key: str, *, way_out: str = "") -> None:
+        """Make sure that the key is known.
+
+        Raises:
+            UnknownKeyError: it is not; the message names keys like it.
+        """
+        check_key(key)
+        if key not in self.keys:
+            hint = _hint(key, self.keys, "it has")
+            raise UnknownKeyError(f"service {self.name!r} has no key {key!r}; {hint}{way_out}")
+
+
+def find(archive: Archive, name: str, *, way_out: str = "", create: bool = False) -> Service:
+    """Look a service up; with ``create`` it need not exist.
+
+    Raises:
+        UnknownKeyError: nobody ever wrote to it or bound a class to it; the message names services like it.
+        DeclarationError: that cannot be the name of a service.
+    """
+    check_service(name)
+    head = archive.head(name)
+    service = Service(name, head, archive.texts(name), Schemas(name, archive.schemas(name)))
+    if head.revision == 0 and not service.schemas and not create:
+        hint = _hint(name, list(archive.services()), "there are")
+        raise UnknownKeyError(f"there is no service {name!r}; {hint}{way_out}")
+    return service
+
+
+def _hint(name: str, known: Sequence[str], there_are: str) -> str:
+    """A sentence about names like ``name``, or all names."""
+    if near := difflib.get_close_matches(name, known):
+        return f"did you mean {' or '.join(map(repr, near))}?"
+    more = ", …" if len(known) > MAX_LISTED else ""
+    return f"{there_are}: {', '.join(known[:MAX_LISTED])}{more}." if known else f"{there_are} none yet."

@@ -1,0 +1,159 @@
+"""PostgreSQL: reachable, new enough, migrated, and what the role may do there."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import Any, Final
+
+from hotconfig.cli.checks.finding import Finding, ok
+from hotconfig.core.errors import ConfigurationError, HotConfigError
+from hotconfig.postgres.connect import Session, describe, open_session, translated
+from hotconfig.postgres.migrate import check_schema_name, migrations, pending
+
+OLDEST: Final = 140_000
+READ: Final = ("service_configs", "config_history", "heads", "signing_keys", "service_schemas", "migrations")
+"""What grant_reader grants; see 0001_truth.sql."""
+
+_SERVER: Final = """\
+SELECT pg_encoding_to_char(d.encoding), pg_is_in_recovery(), current_user, r.rolsuper,
+    current_setting('fsync'), current_setting('synchronous_commit'), current_setting('max_connections')::int,
+    (SELECT count(*)::int FROM pg_stat_activity)
+FROM pg_database d, pg_roles r WHERE d.datname = current_database() AND r.rolname = current_user"""
+
+_TABLES: Final = """\
+SELECT t.name, coalesce(has_table_privilege(c.oid, 'SELECT'), false),
+    coalesce(has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE'), false)
+FROM unnest(%(tables)s::text[]) AS t (name)
+LEFT JOIN pg_class c ON c.relname = t.name
+    AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)"""
+
+_FUNCTIONS: Final = """\
+SELECT p.proname, bool_and(has_function_privilege(p.oid, 'EXECUTE')) FROM pg_proc p
+JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = %(schema)s GROUP BY p.proname"""
+
+
+def check_database(url: str, schema: str) -> Iterator[Finding]:
+    """Everything about the server and the schema; stops at what makes the rest impossible."""
+    where = describe(url)
+    try:
+        check_schema_name(schema)
+        session = open_session(url, application_name="hotconfig doctor")
+    except HotConfigError as error:
+        yield Finding("PostgreSQL", "problem", f"cannot be used at {where}", str(error))
+        return
+    with session:
+        try:
+            with translated(url, "be examined"):
+                superuser = yield from _check_server(session, where)
+                migrated = yield from _check_migrations(url, schema)
+                if migrated:
+                    yield from _check_privileges(session, schema, superuser=superuser)
+        except HotConfigError as error:
+            yield Finding("PostgreSQL", "problem", f"stopped answering at {where}", str(error))
+
+
+def _check_server(session: Session, where: str) -> Generator[Finding, None, bool]:
+    number = session.info.server_version
+    found = f"{number // 10000}.{number % 10000} at {where}"
+    if number < OLDEST:
+        yield Finding("PostgreSQL", "problem", found, "PostgreSQL 14 or newer is needed")
+    else:
+        yield ok("PostgreSQL", found)
+    row: Any = session.execute(_SERVER).fetchone()
+    encoding, in_recovery, role, superuser, fsync, synchronous, allowed, used = row
+    if encoding != "UTF8":
+        yield Finding("encoding", "problem", encoding, "make the database anew with ENCODING 'UTF8' TEMPLATE template0")
+    else:
+        yield ok("encoding", encoding)
+    yield _check_primary(in_recovery=bool(in_recovery))
+    yield from _check_durability(fsync, synchronous)
+    yield _check_room(used, allowed)
+    if superuser:
+        yield Finding(
+            "role",
+            "note",
+            f"{role} is a superuser",
+            "it could switch the triggers off that keep the history; give programs a role with grant_writer",
+        )
+    else:
+        yield ok("role", str(role))
+    return bool(superuser)
+
+
+def _check_primary(*, in_recovery: bool) -> Finding:
+    if in_recovery:
+        return Finding(
+            "primary", "warning", "this is a standby", "reading works; for writing name the primary, or let libpq "
+            "find it: several hosts and target_session_attrs=read-write"
+        )  # fmt: skip
+    return ok("primary", "accepts writes")
+
+
+def _check_durability(fsync: str, synchronous: str) -> Iterator[Finding]:
+    if fsync != "on":
+        yield Finding("durability", "warning", "fsync is off", "a power failure loses the database; switch it on")
+    elif synchronous == "off":
+        yield Finding(
+            "durability",
+            "warning",
+            "synchronous_commit is off",
+            "a crash loses commits that readers have applied already; they notice and go back. Switch it on",
+        )
+    else:
+        yield ok("durability", f"fsync on, synchronous_commit {synchronous}")
+
+
+def _check_room(used: int, allowed: int) -> Finding:
+    found = f"{used} of {allowed} connections in use"
+    if used > 0.8 * allowed:
+        return Finding(
+            "connections", "warning", found, "each program with hotconfig takes one, and up to four for writing: raise "
+            "max_connections or put a pooler in between"
+        )  # fmt: skip
+    return ok("connections", found)
+
+
+def _check_migrations(url: str, schema: str) -> Generator[Finding, None, bool]:
+    try:
+        missing = pending(url, schema)
+    except ConfigurationError as error:
+        yield Finding("schema", "problem", f'"{schema}" does not fit this version', str(error))
+        return False
+    if missing:
+        names = ", ".join(f"{migration.number:04d} {migration.name}" for migration in missing)
+        yield Finding("schema", "problem", f'"{schema}" lacks {names}', "run: hotconfig migrate")
+        return len(missing) < len(migrations())
+    yield ok("schema", f'"{schema}" is at {migrations()[-1].number:04d}, the newest')
+    return True
+
+
+def _check_privileges(session: Session, schema: str, *, superuser: bool) -> Iterator[Finding]:
+    tables = session.execute(_TABLES, {"tables": list(READ), "schema": schema}).fetchall()
+    functions = {str(name): bool(may) for name, may in session.execute(_FUNCTIONS, {"schema": schema}).fetchall()}
+    unreadable = [str(name) for name, readable, _ in tables if not readable]
+    if unreadable:
+        yield Finding(
+            "reading",
+            "problem",
+            f"this role may not read {', '.join(unreadable)}",
+            f"as the owner: SELECT \"{schema}\".grant_reader('role')",
+        )
+    else:
+        yield ok("reading", "this role may follow services")
+    if functions.get("write_config"):
+        yield ok("writing", "this role may write through write_config")
+    else:
+        yield Finding(
+            "writing",
+            "note",
+            "this role may only read",
+            f"right for readers; for a writer, as the owner: SELECT \"{schema}\".grant_writer('role')",
+        )
+    direct = [str(name) for name, _, writable in tables if writable]
+    if direct and not superuser:
+        yield Finding(
+            "rights",
+            "note",
+            f"this role may also change {', '.join(direct)} directly",
+            "more than a program needs: write_config is enough. Keep such a role for migrations and psql",
+        )

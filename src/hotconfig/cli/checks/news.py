@@ -1,0 +1,125 @@
+"""Redis: reachable, which one, how it treats slow subscribers, and what this user may do there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from typing import Any, Final
+
+import redis
+from redis.exceptions import NoPermissionError
+
+from hotconfig.cli.checks.finding import Finding, ok
+from hotconfig.cli.checks.rounds import SERVICE, await_event
+from hotconfig.core.errors import AccessDeniedError, HotConfigError
+from hotconfig.core.ports import Confirmed
+from hotconfig.redis.connect import describe, open_client, translate
+from hotconfig.redis.subscribe import RedisSubscription
+
+MIN_HARD_BYTES: Final = 8 * 2**20
+MIN_SOFT_BYTES: Final = 2 * 2**20
+_BUFFERS: Final = "client-output-buffer-limit"
+_EVICTION: Final = (
+    "a subscriber that reads too slowly is cut off at these limits and loses what was published meanwhile; hotconfig "
+    "notices and reads PostgreSQL"
+)
+_ROOMIER: Final = f"{_EVICTION}. Better: CONFIG SET {_BUFFERS} 'pubsub 32mb 8mb 60'"
+
+
+def check_news(url: str) -> Iterator[Finding]:
+    """Everything about the server and its user; stops at what makes the rest impossible."""
+    where = describe(url)
+    try:
+        client: Any = open_client(url, client_name="hotconfig-doctor")
+    except HotConfigError as error:
+        yield Finding("Redis", "problem", "cannot be used", str(error))
+        return
+    with closing(client):
+        try:
+            client.ping()
+        except (redis.RedisError, OSError) as error:
+            said = translate(error, url, "answer PING")
+            yield Finding("Redis", "problem", f"cannot be used at {where}", str(said))
+            return
+        yield from _check_server(client, where)
+        yield _check_buffers(client)
+        yield from _check_rights(client, url)
+
+
+def _check_server(client: Any, where: str) -> Iterator[Finding]:
+    try:
+        info: dict[str, Any] = client.info()
+    except (redis.RedisError, OSError):
+        yield ok("Redis", f"answers at {where}; which version it will not tell this user")
+        return
+    yield ok("Redis", f"{flavour(info)} at {where}")
+    used, allowed = int(info.get("connected_clients", 0)), int(info.get("maxclients", 0))
+    if not allowed:
+        return
+    found = f"{used} of {allowed} in use"
+    if used > 0.8 * allowed:
+        yield Finding("clients", "warning", found, "each program with hotconfig takes one or two: raise maxclients")
+    else:
+        yield ok("clients", found)
+
+
+def flavour(info: Mapping[str, Any]) -> str:
+    """Name, version and mode of the server, from INFO."""
+    name = next((name for name in ("valkey", "dragonfly") if f"{name}_version" in info), "redis")
+    version = info.get(f"{name}_version", info.get("redis_version", "of unknown version"))
+    mode = info.get("server_mode", info.get("redis_mode", ""))
+    return f"{name.capitalize()} {version}{f' ({mode})' if mode else ''}"
+
+
+def _check_buffers(client: Any) -> Finding:
+    try:
+        said: dict[str, str] = client.config_get(_BUFFERS)
+    except (redis.RedisError, OSError):
+        said = {}
+    if _BUFFERS not in said:
+        return Finding("eviction", "note", f"{_BUFFERS} is not told to this user", f"{_EVICTION}. Ask who runs it")
+    return judge_buffers(said[_BUFFERS])
+
+
+def judge_buffers(setting: str) -> Finding:
+    """What ``normal 0 0 0 … pubsub <hard> <soft> <seconds>`` means for subscribers; 0 is no limit."""
+    words = setting.split()
+    try:
+        at = words.index("pubsub")
+        hard, soft, seconds = (int(word) for word in words[at + 1 : at + 4])
+    except ValueError:
+        return Finding("eviction", "note", f"{_BUFFERS} has no limits for pubsub that can be read", _EVICTION)
+    found = f"pubsub: {_size(hard)} at once, {_size(soft)} for {seconds} s"
+    tight = 0 < hard < MIN_HARD_BYTES or 0 < soft < MIN_SOFT_BYTES
+    return Finding("eviction", "warning", found, _ROOMIER) if tight else ok("eviction", found)
+
+
+def _size(size: int) -> str:
+    if not size:
+        return "no limit"
+    return f"{size / 2**20:g} MB" if size >= 2**20 else f"{size / 2**10:g} KB"
+
+
+def _check_rights(client: Any, url: str) -> Iterator[Finding]:
+    try:
+        with closing(RedisSubscription.open(url, [SERVICE])) as subscription:
+            await_event(subscription, lambda event: isinstance(event, Confirmed))  # a refusal comes as an answer, too
+    except AccessDeniedError as error:
+        yield Finding("subscribing", "problem", "this user may not hear a service's news", str(error))
+    except HotConfigError as error:
+        yield Finding("subscribing", "problem", "it did not work", str(error))
+    else:
+        yield ok("subscribing", f"this user may subscribe to config:{SERVICE}:*")
+    try:
+        client.publish(f"config:{SERVICE}:rights", b"")
+    except NoPermissionError:
+        yield Finding(
+            "publishing",
+            "note",
+            f"this user may not publish to config:{SERVICE}:*",
+            "right for readers; a writer needs +publish and the channels &config:*",
+        )
+    except (redis.RedisError, OSError) as error:
+        yield Finding("publishing", "problem", "it did not work", str(translate(error, url, "publish")))
+    else:
+        yield ok("publishing", f"this user may publish to config:{SERVICE}:*")

@@ -1,0 +1,109 @@
+"""``hotconfig doctor``: run the checks, say what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from hotconfig.cli.checks.finding import PROBLEM, Finding
+from hotconfig.cli.checks.local import check_installation
+from hotconfig.cli.command import Call, command
+from hotconfig.cli.connections import NO_LIBPQ, Connections
+from hotconfig.cli.exits import NO, OK
+from hotconfig.cli.output import STYLES
+from hotconfig.core.errors import ConfigurationError
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    command(app, "doctor")(doctor)
+
+
+def doctor(
+    call: Call,
+    write: Annotated[
+        bool, typer.Option("--write", help="Also make commits to the service hotconfig.doctor and time them.")
+    ] = False,
+) -> int:
+    """Check everything between here and a live attribute, and say what to do: libraries, servers, rights, latency.
+
+    Publishes to the reserved channels config:hotconfig.doctor:*. Exits with 1 if there is a problem.
+    """
+    findings = [_redacted(call.connections, finding) for finding in _examine(call.connections, write=write)]
+    healthy = not any(finding.state == PROBLEM for finding in findings)
+    if call.out.as_json:
+        call.out.document({"healthy": healthy, "checks": [finding.document() for finding in findings]})
+    else:
+        call.out.table(
+            ("CHECK", "STATE", "FOUND"), [(f.check, Text(f.state, STYLES[f.state]), f.found) for f in findings]
+        )
+        for finding in findings:
+            if finding.advice:
+                call.out.line("")
+                call.out.line(f"{finding.state}, {finding.check}: {finding.found}", STYLES[finding.state])
+                call.out.line(f"  {finding.advice}")
+    return OK if healthy else NO
+
+
+def _examine(connections: Connections, *, write: bool) -> Iterator[Finding]:
+    installation = list(check_installation())
+    yield from installation
+    able = not any(finding.state == PROBLEM for finding in installation)
+    database_url = None
+    try:
+        database_url = connections.database
+    except ConfigurationError as error:
+        yield Finding("PostgreSQL", "problem", "not configured", str(error))
+    reachable = False
+    if database_url is not None:
+        examined = list(_examine_database(database_url, connections.schema)) if able else [_unable()]
+        yield from examined
+        reachable = not any(finding.state == PROBLEM for finding in examined)
+    try:
+        yield from _examine_news(connections.redis)
+    except ConfigurationError as error:
+        yield Finding("Redis", "problem", "not configured", str(error))
+    if write and database_url is not None and reachable:
+        from hotconfig.cli.checks.rounds import time_everything  # noqa: PLC0415 - late, for speed
+
+        yield from time_everything(database_url, connections.redis_url, connections.schema)
+
+
+def _examine_database(url: str, schema: str) -> Iterator[Finding]:
+    from hotconfig.cli.checks.database import check_database  # noqa: PLC0415 - psycopg may find no libpq
+    from hotconfig.cli.checks.rounds import time_database  # noqa: PLC0415
+
+    findings = list(check_database(url, schema))
+    yield from findings
+    if not any(finding.check == "PostgreSQL" and finding.state == PROBLEM for finding in findings):
+        yield from time_database(url)
+
+
+def _examine_news(url: str | None) -> Iterator[Finding]:
+    if url is None:
+        yield Finding(
+            "Redis",
+            "note",
+            "not configured",
+            "programs then poll PostgreSQL. To announce changes within milliseconds set HOTCONFIG_REDIS_URL",
+        )
+        return
+    from hotconfig.cli.checks.news import check_news  # noqa: PLC0415 - redis is slow to import
+    from hotconfig.cli.checks.rounds import time_news  # noqa: PLC0415
+
+    findings = list(check_news(url))
+    yield from findings
+    if all(finding.state == "ok" for finding in findings if finding.check in ("Redis", "subscribing", "publishing")):
+        yield from time_news(url)
+
+
+def _unable() -> Finding:
+    return Finding("PostgreSQL", "problem", "cannot be examined", NO_LIBPQ)
+
+
+def _redacted(connections: Connections, finding: Finding) -> Finding:
+    hide = connections.redacted
+    return Finding(finding.check, finding.state, hide(finding.found), hide(finding.advice))

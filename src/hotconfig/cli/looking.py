@@ -1,0 +1,221 @@
+"""``hotconfig get``, ``list`` and ``history``: what PostgreSQL holds and how it came to be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from hotconfig.cli.catalog import Service, find
+from hotconfig.cli.command import Call, command
+from hotconfig.cli.output import NULL, WITHHELD, cell, shown
+from hotconfig.core.chain import Recorded
+
+if TYPE_CHECKING:
+    from hotconfig.postgres.truth import Archive
+
+ServiceName = Annotated[str, typer.Argument(metavar="SERVICE", help="The name in @hotconfig.settings(service=...).")]
+DELETED = Text("(deleted)", style="dim italic")
+ABSENT = Text("(default)", style="dim italic")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    command(app, "get")(get)
+    command(app, "list")(list_)
+    command(app, "history")(history)
+
+
+def get(
+    call: Call,
+    service: ServiceName,
+    key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="Print this one value alone.")] = None,
+) -> None:
+    """Print the values of a service, or one value exactly as it is stored, sensitive or not.
+
+    A key that is not stored takes whatever the program's environment and defaults say.
+    """
+    with call.connections.archive() as archive:
+        found = find(archive, service)
+    if key is None:
+        _print_texts(call, found)
+    else:
+        _print_text(call, found, key)
+
+
+def _print_texts(call: Call, found: Service) -> None:
+    if call.out.as_json:
+        call.out.document({"service": found.name, "revision": found.head.revision, "values": dict(found.texts)})
+        return
+    call.out.table(("KEY", "VALUE"), [(key, cell(text)) for key, text in found.texts.items()])
+    if not found.texts:
+        call.out.note(f"service {found.name!r} has no stored values; its programs run on their defaults")
+
+
+def _print_text(call: Call, found: Service, key: str) -> None:
+    found.require(key)
+    stored = key in found.texts
+    text = found.texts.get(key)
+    if call.out.as_json:
+        call.out.document(
+            {
+                "service": found.name,
+                "revision": found.head.revision,
+                "key": key,
+                "value": text,
+                "stored": stored,
+            }
+        )
+    elif stored:
+        whole = NULL if text is None else text
+        call.out.raw(shown(whole) if call.out.interactive else whole)
+    else:
+        call.out.note(f"key {key!r} of service {found.name!r} is not stored: the class's default applies")
+
+
+def list_(
+    call: Call,
+    service: Annotated[str | None, typer.Argument(metavar="[SERVICE]", help="List this service's keys.")] = None,
+) -> None:
+    """List the services, or everything known about the keys of one."""
+    with call.connections.archive() as archive:
+        if service is None:
+            _list_services(call, archive)
+        else:
+            _list_keys(call, archive, find(archive, service))
+
+
+def _list_services(call: Call, archive: Archive) -> None:
+    rows: list[dict[str, Any]] = []
+    for name, head in archive.services().items():
+        newest = archive.history(name, limit=1)
+        rows.append(
+            {
+                "service": name,
+                "revision": head.revision,
+                "digest": head.digest.hex(),
+                "keys": len(archive.texts(name)),
+                "at": newest[0].changed_at if newest else None,
+                "by": newest[0].changed_by if newest else None,
+            }
+        )
+    if call.out.as_json:
+        call.out.document({"services": rows})
+        return
+    call.out.table(
+        ("SERVICE", "REVISION", "KEYS", "CHANGED", "BY"),
+        [(r["service"], str(r["revision"]), str(r["keys"]), moment(r["at"]), r["by"] or "") for r in rows],
+    )
+    if not rows:
+        call.out.note("nothing was written yet; try: hotconfig set SERVICE KEY=VALUE")
+
+
+def _list_keys(call: Call, archive: Archive, found: Service) -> None:
+    newest = {key: next(iter(archive.history(found.name, key=key, limit=1)), None) for key in found.keys}
+    if call.out.as_json:
+        call.out.document(
+            {
+                "service": found.name,
+                "revision": found.head.revision,
+                "digest": found.head.digest.hex(),
+                "keys": [_key_document(found, key, newest[key]) for key in found.keys],
+            }
+        )
+        return
+    call.out.table(
+        ("KEY", "VALUE", "TYPE", "REVISION", "CHANGED", "BY"),
+        [_key_row(found, key, newest[key]) for key in found.keys],
+    )
+
+
+def _key_document(found: Service, key: str, last: Recorded | None) -> dict[str, Any]:
+    sensitive = _is_sensitive(found, key, last)
+    return {
+        "key": key,
+        "value": None if sensitive else found.texts.get(key),
+        "stored": key in found.texts,
+        "sensitive": sensitive,
+        "type": found.schemas.type_of(key) or None,
+        "revision": last.revision if last else None,
+        "at": last.changed_at if last else None,
+        "by": last.changed_by if last else None,
+        "reason": last.reason if last else None,
+    }
+
+
+def _key_row(found: Service, key: str, last: Recorded | None) -> tuple[str | Text, ...]:
+    value: str | Text = ABSENT
+    if key in found.texts:
+        value = Text(WITHHELD, style="dim") if _is_sensitive(found, key, last) else cell(found.texts[key])
+    story = (str(last.revision), moment(last.changed_at), last.changed_by) if last else ("", "", "")
+    return (key, value, found.schemas.type_of(key), *story)
+
+
+def _is_sensitive(found: Service, key: str, last: Recorded | None) -> bool:
+    return found.schemas.is_sensitive(key) or (last is not None and last.sensitive)
+
+
+def history(
+    call: Call,
+    service: ServiceName,
+    key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="Show the changes of this key alone.")] = None,
+    limit: Annotated[int, typer.Option(help="How many changes, the newest first.", min=1)] = 20,
+) -> None:
+    """Show who changed what, when and why, the newest first. Sensitive values are not shown."""
+    with call.connections.archive() as archive:
+        found = find(archive, service)
+        rows = archive.history(service, key=key, limit=limit)
+        if key is not None and not rows:  # a deleted key still has a history
+            found.require(key)
+    if call.out.as_json:
+        call.out.document({"service": service, "changes": [change_document(row) for row in rows]})
+        return
+    call.out.table(
+        ("REVISION", "CHANGED", "KEY", "OLD", "NEW", "BY", "REASON"),
+        [
+            (str(r.revision), moment(r.changed_at), _whose(r), _old(r), _new(r), r.changed_by, r.reason or "")
+            for r in rows
+        ],
+    )
+    if len(rows) == limit:
+        call.out.note(f"there may be older changes: --limit {limit * 5}")
+
+
+def change_document(row: Recorded) -> dict[str, Any]:
+    """One row of the history, for programs. Sensitive values are left out."""
+    return {
+        "revision": row.revision,
+        "key": row.key,
+        "organization": row.organization_id,
+        "op": row.op,
+        "old": None if row.sensitive else row.old_value,
+        "new": None if row.sensitive else row.new_value,
+        "sensitive": row.sensitive,
+        "at": row.changed_at,
+        "by": row.changed_by,
+        "db_user": row.db_user,
+        "reason": row.reason,
+        "digest": row.digest.hex(),
+    }
+
+
+def moment(at: str | None) -> str:
+    """A time for people: to the second, in UTC."""
+    return f"{at[:10]} {at[11:19]}Z" if at else ""
+
+
+def _whose(row: Recorded) -> str:
+    return row.key if row.organization_id is None else f"{row.key} ({row.organization_id})"
+
+
+def _old(row: Recorded) -> str | Text:
+    if row.op == "insert":
+        return ABSENT
+    return Text(WITHHELD, style="dim") if row.sensitive else cell(row.old_value)
+
+
+def _new(row: Recorded) -> str | Text:
+    if row.op == "delete":
+        return DELETED
+    return Text(WITHHELD, style="dim") if row.sensitive else cell(row.new_value)
