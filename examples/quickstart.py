@@ -1,9 +1,9 @@
 """Ten lines: declare, bind, use. Needs HOTCONFIG_DATABASE_URL and HOTCONFIG_REDIS_URL, and `hotconfig migrate` once."""
 
 from pydantic import Field
+from pydantic_settings import BaseSettings
 
 import hotconfig
-from pydantic_settings import BaseSettings
 
 
 @hotconfig.settings(service="ai")

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 from collections.abc import Callable, Generator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from typing import LiteralString, cast
 
 import psycopg
 import pytest
@@ -30,7 +29,7 @@ def numbers(found: tuple[Migration, ...]) -> list[int]:
 
 def run(url: str, statement: str) -> list[tuple[object, ...]]:
     with psycopg.connect(url, autocommit=True) as connection:
-        cursor = connection.execute(sql.SQL(cast("LiteralString", statement)))
+        cursor = connection.execute(statement.encode())
         return cursor.fetchall() if cursor.description else []
 
 
@@ -210,7 +209,7 @@ def test_the_script_stops_at_a_database_that_has_the_tables(psql: str, any_migra
 
 @pytest.fixture
 def latin(any_database_url: str) -> Generator[str]:
-    name = str(conninfo.conninfo_to_dict(any_database_url)["dbname"]) + "_latin1"
+    name = f"{conninfo.conninfo_to_dict(any_database_url)['dbname']}_latin1"
     run(any_database_url, f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
     yield conninfo.make_conninfo(any_database_url, dbname=name)
     run(any_database_url, f"DROP DATABASE {name} WITH (FORCE)")

@@ -19,7 +19,6 @@ import psutil
 import psycopg
 import pytest
 import redis
-from tests.support.waiting import eventually
 
 from hotconfig import HotConfig
 from hotconfig.core.errors import EmbeddedServerError, UsageError
@@ -29,6 +28,7 @@ from hotconfig.demo.processes import Subscribers
 from hotconfig.demo.rounds import Measured, Result, Round
 from hotconfig.demo.services import STEPS
 from hotconfig.demo.views import by_hand
+from tests.support.waiting import eventually
 
 # A shell without job control starts programs in the background with SIGINT ignored; so might whoever runs the tests.
 RUN = """

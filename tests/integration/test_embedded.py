@@ -19,12 +19,12 @@ import psutil
 import psycopg
 import pytest
 import redis
-from tests.support.servers import freeze, redis_server_binary, thaw
-from tests.support.waiting import eventually
 
 from hotconfig import embedded
 from hotconfig.core.errors import EmbeddedServerError
 from hotconfig.embedded import EmbeddedPostgres, EmbeddedValkey, postgres, server
+from tests.support.servers import freeze, redis_server_binary, thaw
+from tests.support.waiting import eventually
 
 BOTH = """
 import json, os, signal, sys, time

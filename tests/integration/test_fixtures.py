@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 import redis
+
 from tests.support import skips
 from tests.support.databases import Databases
 from tests.support.waiting import Eventually, eventually

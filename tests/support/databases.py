@@ -15,6 +15,7 @@ FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 """Server settings for tests of behaviour. Whoever measures or crashes a server takes the defaults."""
 
 _TEMPLATE = "migrated"
+_numbers = itertools.count(1)
 
 
 class Databases:
@@ -26,8 +27,6 @@ class Databases:
     def __init__(self, server: EmbeddedPostgres) -> None:
         self.server = server
         self._admin = psycopg.connect(server.url_of("postgres"), autocommit=True)
-        self._numbers = itertools.count(1)
-        self._has_template = False
 
     def close(self) -> None:
         """Close the connection; the databases go away with the server."""
@@ -36,7 +35,7 @@ class Databases:
     @contextmanager
     def fresh(self, template: str = "template1") -> Generator[str]:
         """Lend the URL of a new copy of ``template``, and drop it however many are still connected."""
-        name = f"test_{next(self._numbers)}"
+        name = f"test_{next(_numbers)}"
         self._create(name, template)
         try:
             yield self.server.url_of(name)
@@ -46,7 +45,7 @@ class Databases:
     @contextmanager
     def migrated(self) -> Generator[str]:
         """Lend the URL of a new database with hotconfig's tables; they are made once per server."""
-        if not self._has_template:
+        if not self._has_template():
             self._make_template()
         with self.fresh(_TEMPLATE) as url:
             yield url
@@ -56,7 +55,10 @@ class Databases:
 
         self._create(_TEMPLATE, "template1")
         migrate(self.server.url_of(_TEMPLATE), schema="hotconfig")
-        self._has_template = True
+
+    def _has_template(self) -> bool:
+        # Asked of the server: two fixtures may each have an object like this one for it.
+        return self._admin.execute("SELECT FROM pg_database WHERE datname = %s", [_TEMPLATE]).fetchone() is not None
 
     def _create(self, name: str, template: str) -> None:
         self._admin.execute(

@@ -23,7 +23,7 @@ class Cut(Enum):
 class Proxy:
     """Forwards bytes between a client and the PostgreSQL behind ``url``, in both directions, until told otherwise.
 
-    ``cut_next(where)`` cuts one connection at its next exchange. While ``refusing``, new connections are closed at once.
+    ``cut_next(where)`` cuts one connection at its next exchange. While ``refusing``, new connections are closed.
     A context manager; every connection is served by a thread that ends with it.
     """
 

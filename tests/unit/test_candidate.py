@@ -186,8 +186,10 @@ def test_a_text_under_a_pin_is_not_even_read() -> None:
 )
 @pytest.mark.parametrize("by_name", [False, True])
 def test_a_key_is_the_fields_name_whatever_its_alias(alias: Any, by_name: bool) -> None:
+    config = ConfigDict(populate_by_name=by_name)
+
     class Named(BaseModel):
-        model_config = ConfigDict(populate_by_name=by_name)
+        model_config = config
         limit: int = Field(0, validation_alias=alias)
         other: int = 0
 
@@ -390,7 +392,7 @@ def test_computed_cached_and_private_attributes_belong_to_each_instance() -> Non
         def model_post_init(self, _: object, /) -> None:
             self._doubled = self.a * 2
 
-        @computed_field
+        @computed_field  # type: ignore[prop-decorator]
         @property
         def tripled(self) -> int:
             return self.a * 3

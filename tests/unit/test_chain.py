@@ -53,8 +53,8 @@ def test_the_canonical_form_is_the_json_of_postgresql() -> None:
     assert (
         row(1, 1, b"", new_value='a"\\\n\x01é\x7f🙂').canonical()
         == (
-            '["hotconfig1", "ai", 1, 1, null, "threshold", "update", "0.75", "a\\"\\\\\\n\\u0001é\x7f🙂", false, "ann", '
-            'null, "2026-01-01T00:00:00.000000Z", "app", null, null]'
+            '["hotconfig1", "ai", 1, 1, null, "threshold", "update", "0.75", "a\\"\\\\\\n\\u0001é\x7f🙂", false, '
+            '"ann", null, "2026-01-01T00:00:00.000000Z", "app", null, null]'
         ).encode()
     )
 

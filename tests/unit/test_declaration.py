@@ -101,7 +101,7 @@ def test_only_pydantic_classes_can_be_marked(thing: Any) -> None:
 @pytest.mark.parametrize("name", ["größe", "a" * 128])
 def test_a_field_that_cannot_be_a_key_is_refused_by_class_and_name(name: str) -> None:
     made = create_model("Measures", **{name: (int, 1)})  # type: ignore[call-overload]
-    with pytest.raises(DeclarationError, match="Measures: field .* cannot be a key"):
+    with pytest.raises(DeclarationError, match=r"Measures: field .* cannot be a key"):
         settings(service="ai")(made)
 
 

@@ -19,7 +19,7 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 KEYS = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,20}", fullmatch=True)
 HEADS = st.builds(Head, st.integers(0, 2**63 - 1), st.binary(min_size=32, max_size=32))
 CHANGES = st.one_of(
-    st.builds(Change, KEYS, st.none() | TEXTS),
+    st.tuples(KEYS, st.none() | TEXTS).map(lambda pair: Change(*pair)),
     st.builds(lambda key: Change(key, deleted=True), KEYS),
     st.builds(lambda key: Change(key, withheld=True), KEYS),
 )

@@ -15,7 +15,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.fields import FieldInfo
 
 from hotconfig.core.declaration import sensitive_keys, service_of
-from hotconfig.core.errors import DeclarationError, HotConfigError, UnknownKeyError
+from hotconfig.core.errors import DeclarationError, HotConfigError, InvalidValueError, UnknownKeyError
 from hotconfig.core.forms import input_path
 from hotconfig.core.live import seal
 from hotconfig.core.problems import MODEL_KEY
@@ -110,7 +110,8 @@ class Blueprint(Generic[M]):
         """Validate the whole class on these texts. Never raises for what the texts or users' validators do."""
         found, unknown = self._decode(texts)
         if isinstance(found, _Undecodable):
-            return Built(None, found.problems, unknown)
+            rest = self.build({key: text for key, text in texts.items() if key not in found.problems})
+            return Built(None, {**rest.problems, **found.problems}, unknown)
         data = self._compose(found)
         instance = self.settings_class.__new__(self.settings_class)
         try:
@@ -144,6 +145,8 @@ class Blueprint(Generic[M]):
             elif key not in self.pins:
                 try:
                     decoded[key] = self.rules.decode(key, text)
+                except InvalidValueError as error:
+                    failed[key] = error.problems.get(key, str(error))
                 except HotConfigError as error:
                     failed[key] = str(error)
         return (_Undecodable(failed) if failed else decoded), frozenset(unknown)

@@ -26,13 +26,13 @@ class Channel(NamedTuple):
     key: str
 
 
-def check_service(name: str) -> str:
+def check_service(name: object) -> str:
     """Return ``name`` if it can name a service: 1 to 63 of ``A-Z a-z 0-9 _ . -``, not beginning with ``.`` or ``-``.
 
     Raises:
         DeclarationError: it cannot.
     """
-    if _SERVICE.fullmatch(name):
+    if isinstance(name, str) and _SERVICE.fullmatch(name):
         return name
     raise DeclarationError(
         f"{name!r} cannot name a service: use 1 to 63 letters, digits, '_', '.' or '-', "
@@ -40,13 +40,13 @@ def check_service(name: str) -> str:
     )
 
 
-def check_key(name: str) -> str:
+def check_key(name: object) -> str:
     """Return ``name`` if it can be a key: an ASCII identifier of at most 127 characters.
 
     Raises:
         DeclarationError: it cannot.
     """
-    if _KEY.fullmatch(name):
+    if isinstance(name, str) and _KEY.fullmatch(name):
         return name
     raise DeclarationError(
         f"{name!r} cannot be a key: use 1 to 127 ASCII letters, digits or '_', not beginning with a digit"

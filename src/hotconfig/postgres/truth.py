@@ -40,12 +40,13 @@ FROM asked a LEFT JOIN LATERAL (
     (SELECT DISTINCT ON (c.key) c.key, c.new_value AS value, c.op = 'delete' AS deleted, c.revision,
         c.changed_by AS by, c.reason, {schema}.utc_text(c.changed_at) AS at
     FROM {schema}.config_history c
-    WHERE a.known AND a.revision > 0 AND c.service = a.service AND c.revision > a.revision
+    WHERE a.known AND (a.revision > 0 OR a.head_revision = 1) AND c.service = a.service AND c.revision > a.revision
         AND c.organization_id IS NULL
     ORDER BY c.key, c.revision DESC, c.ordinal DESC)
     UNION ALL
     SELECT s.key, s.value, false, NULL, NULL, NULL, NULL FROM {schema}.service_configs s
-    WHERE NOT (a.known AND a.revision > 0) AND s.service = a.service AND s.organization_id IS NULL
+    WHERE NOT (a.known AND (a.revision > 0 OR a.head_revision = 1))
+        AND s.service = a.service AND s.organization_id IS NULL
 ) AS v ON true
 UNION ALL
 SELECT NULL, k.id, k.secret, pg_is_in_recovery(), NULL, NULL, NULL, NULL, NULL, NULL, NULL

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import redis
 import redis.exceptions
 from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from hotconfig.core.errors import AccessDeniedError, ConfigurationError, HotConfigError, RedisUnavailableError
@@ -36,6 +37,8 @@ def open_client(url: str, *, client_name: str, max_connections: int = 8) -> Any:
         "retry": Retry(NoBackoff(), 0),
         "health_check_interval": 0,
         "max_connections": max_connections,
+        # Asked for at every connect, refused by everybody but Redis Cloud, and of no use to what is discarded whole.
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
     try:
         return cast("Any", redis.Redis).from_url(url, **options)

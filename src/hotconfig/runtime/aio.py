@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -88,12 +88,12 @@ class AsyncFace:
         settings_class: type[M],
         *,
         pins: Mapping[str, Any] | None = None,
-        on_invalid: str = "raise",
+        on_invalid: Literal["raise", "defaults"] = "raise",
         timeout: float = 10.0,  # noqa: ASYNC109
     ) -> M:
         """See :meth:`hotconfig.HotConfig.bind`."""
         return await in_thread(
-            partial(self._client.bind, settings_class, pins=pins, on_invalid=on_invalid, timeout=timeout)  # type: ignore[arg-type]
+            partial(self._client.bind, settings_class, pins=pins, on_invalid=on_invalid, timeout=timeout)
         )
 
     async def wait_for(

@@ -145,7 +145,7 @@ class HotConfig:
             self._abandon(follower)
             raise
         forks.survive(self)
-        _close_at_exit(self)
+        atexit.register(self.close, EXIT_TIMEOUT_S)
 
     def close(self, timeout: float = CLOSE_TIMEOUT_S) -> None:
         """End the threads and close the connections. Live objects keep their last values. May be called twice.
@@ -155,6 +155,7 @@ class HotConfig:
                 and a warning says so.
         """
         forks.forget(self)
+        atexit.unregister(self.close)
         with self._lock:
             self._closed = True
             follower, publisher = self._follower, self._publisher
@@ -450,14 +451,3 @@ def _describe(followed: Followed[Any]) -> ServiceStatus:
         pinned_keys=tuple(sorted(followed.blueprint.pins)),
         unknown_keys=tuple(sorted(followed.unknown)),
     )
-
-
-def _close_at_exit(client: HotConfig) -> None:
-    reference = weakref.ref(client)
-
-    def close() -> None:
-        alive = reference()
-        if alive is not None and alive.status().state is not State.CLOSED:
-            alive.close(EXIT_TIMEOUT_S)
-
-    atexit.register(close)

@@ -130,7 +130,8 @@ class Follower:
         self._inbox.wake()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout_s)
-        return self._reading.join(max(0.0, deadline_s - monotonic())) and not self._thread.is_alive()
+        ended = self._reading.join(max(0.0, deadline_s - monotonic()))
+        return self._news.join(max(0.0, deadline_s - monotonic())) and ended and not self._thread.is_alive()
 
     def abandon(self) -> None:
         """In a forked child: let go of inherited descriptors without a word on any connection."""
@@ -225,7 +226,7 @@ class Follower:
             if isinstance(link, Link):
                 self._hear(link)
         self._tick(monotonic())
-        self.ledger.reckon(monotonic(), self._timing.stale_after_s, redis_away=self._news.redis_away)
+        self.ledger.reckon(monotonic(), self._timing.stale_after_s, redis_away=self._news.redis_away(monotonic()))
 
     def _take_item(self, item: _Item) -> None:  # noqa: C901 - one case per kind of item
         match item:

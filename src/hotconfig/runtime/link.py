@@ -20,6 +20,8 @@ logger = logging.getLogger("hotconfig.link")
 
 PING_INTERVAL_S: Final = 0.5
 PONG_DEADLINE_S: Final = 1.0
+GRACE_S: Final = 0.25
+"""How long connecting may take before it is called a failure."""
 MISCONFIGURED_DELAY_S: Final = 15.0
 """Between attempts that only a person can make succeed: a wrong password, a missing grant, a pooler."""
 
@@ -69,6 +71,10 @@ class Link:
         self._backoff = Backoff()
         self._services: set[str] = set()
         self._opening = False
+        self._closed = False
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._needed_at_s: float | None = None
         self._open_at_s = 0.0
         self._pinged_at_s = 0.0
         self._heard_at_s = 0.0
@@ -78,6 +84,11 @@ class Link:
     def connected(self) -> bool:
         """Connected, and subscribed since the last failure."""
         return self.subscription is not None and not self.failures
+
+    def away(self, now_s: float) -> bool:
+        """Failing, or needed for some time and not connected yet."""
+        late = self._needed_at_s is not None and now_s - self._needed_at_s > GRACE_S
+        return bool(self.failures) or (late and not self.connected)
 
     def next_s(self, now_s: float) -> float:
         """When there is something to do here, if nothing else happens."""
@@ -90,10 +101,15 @@ class Link:
 
         Name resolution and connecting may block, the line may not; hence the thread.
         """
+        if self._needed_at_s is None:
+            self._needed_at_s = now_s
         if self.subscription is not None or self._opening or now_s < self._open_at_s:
             return
         self._opening = True
-        threading.Thread(target=self._open, args=[frozenset(services)], name="hotconfig-connect", daemon=True).start()
+        self._thread = threading.Thread(
+            target=self._open, args=[frozenset(services)], name="hotconfig-connect", daemon=True
+        )
+        self._thread.start()
 
     def opened(self, opened: Opened, now_s: float) -> Subscription:
         """Take over a new connection."""
@@ -158,15 +174,40 @@ class Link:
         delay_s = self._backoff.delay_s(self.failures, self._rng)
         self._open_at_s = now_s + (MISCONFIGURED_DELAY_S if isinstance(error, ConfigurationError) else delay_s)
 
+    def refuse(self, opened: Opened) -> None:
+        """A connection that is not needed any more when it comes."""
+        self._opening = False
+        opened.subscription.close()
+
     def dismiss(self) -> None:
         """Close the connection, if there is one, because it is not needed."""
+        self._needed_at_s = None
         subscription, self.subscription = self.subscription, None
         if subscription is not None:
             subscription.close()
 
+    def close(self) -> None:
+        """The end: nothing is posted any more, and a connection that is being made is closed when it comes."""
+        with self._lock:
+            self._closed = True
+        self.dismiss()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for an attempt under way; False if it did not end in time. Any thread."""
+        thread = self._thread
+        if thread is None:
+            return True
+        thread.join(timeout_s)
+        return not thread.is_alive()
+
     def _open(self, services: frozenset[str]) -> None:
         try:
-            self._post(Opened(self, self._open_subscription(services), services))
+            subscription = self._open_subscription(services)
+            with self._lock:
+                if not self._closed:
+                    self._post(Opened(self, subscription, services))
+                    return
+            subscription.close()
         except HotConfigError as error:
             self._post(OpenFailed(self, error))
         except Exception as error:  # outermost loop of this small worker: silence would end all attempts

@@ -36,10 +36,9 @@ class News:
         self._listen = listen
         self._on_trouble = on_trouble
 
-    @property
-    def redis_away(self) -> bool:
-        """Redis is configured, and failing."""
-        return self.redis is not None and bool(self.redis.failures)
+    def redis_away(self, now_s: float) -> bool:
+        """Redis is configured, and not there."""
+        return self.redis is not None and self.redis.away(now_s)
 
     @property
     def hearing(self) -> bool:
@@ -65,7 +64,7 @@ class News:
         """Take over a new connection. True: confirmations follow; False: what was missed has to be read now."""
         link = opened.link
         if link not in self._needed():
-            opened.subscription.close()
+            link.refuse(opened)
             return True
         link.opened(opened, now_s)
         with _Guard(self, link, now_s):
@@ -113,11 +112,15 @@ class News:
                 link.subscription.abandon()
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close what is open, for good."""
         for link in (self.redis, self._listen):
             if link is not None:
                 self._forget(link)
-                link.dismiss()
+                link.close()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for connections that are being made; False if they did not end in time. Any thread."""
+        return all(link.join(timeout_s) for link in (self.redis, self._listen) if link is not None)
 
     def _needed(self) -> tuple[Link, ...]:
         needed = [self.redis] if self.redis is not None else []

@@ -1,0 +1,1 @@
+"""The customer's rows, driven by programs that know nothing of hotconfig."""

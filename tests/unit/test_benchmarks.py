@@ -1,0 +1,148 @@
+"""The benchmark suite's arithmetic and tables. Nothing is timed here."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.__main__ import main
+from benchmarks.figures import FIGURES, commit_figure, load
+from benchmarks.places import Place
+from benchmarks.report import HEADINGS, as_cells, as_json, as_text, number
+from benchmarks.results import Judged, Row, Summary, missed, percentile
+from benchmarks.turns import in_blocks, in_turns
+
+SAMPLES = st.lists(st.floats(min_value=0, max_value=1e9), min_size=1, max_size=300)
+
+
+def row(measured: list[float], floor: list[float] | None = None, **given: object) -> Row:
+    return Row(
+        figure="set",
+        name="one key",
+        unit="µs",
+        measured=Summary.of(measured),
+        how="so.",
+        floor=None if floor is None else Summary.of(floor),
+        **given,  # type: ignore[arg-type]
+    )
+
+
+@given(SAMPLES, st.floats(min_value=0.001, max_value=1))
+def test_a_percentile_is_the_least_measured_number_that_covers_its_share(sample: list[float], share: float) -> None:
+    found = percentile(sorted(sample), share)
+    assert found in sample
+    assert sum(value <= found for value in sample) >= share * len(sample)
+    assert sum(value < found for value in sample) < share * len(sample)
+
+
+def test_percentiles_of_a_thousand_numbers_are_their_ranks() -> None:
+    summary = Summary.of(range(1000, 0, -1))
+    assert summary == Summary(n=1000, minimum=1, p50=500, p99=990, p999=999, maximum=1000)
+
+
+def test_the_tail_of_a_small_sample_is_its_maximum() -> None:
+    assert Summary.of([3.0, 9.0, 1.0]).p999 == 9.0
+
+
+def test_an_empty_sample_is_an_error_and_no_zero() -> None:
+    with pytest.raises(ValueError, match="nothing was measured"):
+        Summary.of([])
+
+
+@pytest.mark.parametrize(("bound", "held"), [(2.0, True), (1.99, False), (None, None)])
+def test_a_ratio_compares_medians_and_may_touch_its_bound(bound: float | None, held: bool | None) -> None:
+    made = row([1, 4, 900], [1, 2, 3], bound=bound)
+    assert (made.ratio, made.value, made.held) == (2.0, 2.0, held)
+
+
+def test_a_bound_to_stay_below_must_not_be_touched() -> None:
+    assert row([100.0], judged=Judged.P999, bound=100, below=True).held is False
+    assert row([99.9], judged=Judged.P999, bound=100, below=True).held is True
+
+
+def test_a_maximum_is_judged_by_the_worst_case() -> None:
+    assert row([1, 1, 3], judged=Judged.MAXIMUM, bound=2).held is False
+
+
+def test_rows_without_a_bound_are_never_missed() -> None:
+    late = row([5.0], [1.0], bound=2)
+    assert missed([row([5.0], [1.0]), late, row([1.0], [1.0], bound=2)]) == [late]
+
+
+def test_arms_take_turns_and_the_warm_up_is_not_kept() -> None:
+    numbers = itertools.count()
+    samples = in_turns({"a": lambda: next(numbers), "b": lambda: next(numbers)}, 50, warm_up=3)
+    rounds = list(zip(samples["a"], samples["b"], strict=True))
+    assert [sorted(pair) for pair in rounds] == [[6 + 2 * turn, 7 + 2 * turn] for turn in range(50)]
+    assert len({a < b for a, b in rounds}) == 2, "the order within a round changes"
+
+
+def test_blocks_take_turns_too() -> None:
+    numbers = itertools.count()
+
+    def arm(size: int) -> list[float]:
+        return [next(numbers)] * size
+
+    samples = in_blocks({"a": arm, "b": arm}, 4, blocks=2, warm_up=1)
+    assert sorted(samples["a"] + samples["b"]) == [n for n in (2, 3, 4, 5) for _ in range(4)]
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=30))
+def test_a_commit_counts_as_seen_when_a_value_at_least_as_new_is_shown(steps: list[int]) -> None:
+    shown = list(itertools.accumulate(steps))
+    seen = [(value * 1_000_000, float(value)) for value in shown]
+    delays = commit_figure.delays_ms([0] * shown[-1], seen)
+    assert delays == [next(value for value in shown if value >= number) for number in range(1, shown[-1] + 1)]
+
+
+@pytest.mark.parametrize(("value", "text"), [(0, "0"), (0.123, "0.12"), (12.34, "12.3"), (1234.5, "1234")])
+def test_numbers_have_about_three_digits(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+def test_a_table_shows_every_cell_below_its_heading() -> None:
+    rows = [row([4.0], [2.0], bound=1.6), row([1.0])]
+    assert as_cells(rows[0])[-3:] == ("2.00", "≤ 1.6 p50 / floor's p50", "NO")
+    assert as_cells(rows[1])[-4:] == ("", "", "", "")
+    first, *others = as_text(rows).splitlines()
+    assert first.split() == " ".join(HEADINGS).split()
+    assert len(others) == 2
+    assert {len(line) for line in (first, *others)} == {len(first)}
+
+
+def test_json_tells_what_was_judged_and_where() -> None:
+    told = json.loads(as_json([row([4.0, 4.0], [2.0], bound=1.6)], {"python": "CPython 3.11.7"}))
+    (only,) = told["rows"]
+    assert told["environment"] == {"python": "CPython 3.11.7"}
+    assert (only["ratio"], only["value"], only["held"]) == (2.0, 2.0, False)
+    assert only["judged"] == "p50 / floor's p50"
+    assert (only["measured"]["n"], only["floor"]["p50"]) == (2, 2.0)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_that_is_named_can_be_loaded(name: str) -> None:
+    assert callable(load(name))
+
+
+def test_an_unknown_figure_is_refused_before_anything_starts(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["nonsense"])
+    assert ended.value.code == 2
+    assert "nonsense" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("gate", "status"), [([], 0), (["--gate"], 1)])
+def test_only_the_gate_makes_a_missed_bound_a_failure(
+    gate: list[str], status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measure(_: Place) -> list[Row]:
+        return [row([math.inf], [1.0], bound=1)]
+
+    monkeypatch.setattr("benchmarks.__main__.load", lambda _: measure)
+    assert main(["read", *gate]) == status
+    assert "missed: set: one key" in capsys.readouterr().err
