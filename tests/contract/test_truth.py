@@ -27,8 +27,8 @@ from hotconfig.core.errors import (
     SchemaMissingError,
 )
 from hotconfig.core.judge import Loaded, applied
-from hotconfig.core.limits import MAX_TEXT_BYTES
 from hotconfig.core.names import check_key, check_service
+from hotconfig.core.text.limits import MAX_TEXT_BYTES
 from hotconfig.postgres.truth import PostgresReader, PostgresWriter
 from tests.support.desks import Desk, heard, order
 

@@ -92,8 +92,8 @@ CATCH_ALLS: Final = {
     # Every `except Exception` there is. The line may not end, and users' code may raise anything.
     "core/candidate.py": (1, "users' validators"),
     "core/listeners.py": (1, "users' own types, when compared"),
-    "core/reading.py": (3, "users' validators and serializers, which pydantic-settings may run while it coerces"),
-    "core/text.py": (1, "users' own types, when compared"),
+    "core/text/fields.py": (3, "users' validators and serializers, which pydantic-settings may run while it coerces"),
+    "core/text/rules.py": (1, "users' own types, when compared"),
     "runtime/dispatch.py": (1, "users' listeners"),
     "runtime/follower.py": (1, "the line's outermost loop"),
     "runtime/forks.py": (1, "a forked child comes to life, whatever happens"),

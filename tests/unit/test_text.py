@@ -50,8 +50,8 @@ from hotconfig.core.errors import (
     SecretValueError,
     UnknownKeyError,
 )
-from hotconfig.core.same import same_value
 from hotconfig.core.text import ESCAPE, MAX_DEPTH, MAX_TEXT_BYTES, TextRules, check_text
+from hotconfig.core.text.same import same_value
 
 T = TypeVar("T")
 JSON: Any = Json  # mypy takes Json[...] for a type only in annotations

@@ -35,9 +35,9 @@ from pydantic_settings import BaseSettings, ForceDecode, NoDecode, SettingsError
 from typing_extensions import TypedDict
 
 from hotconfig.core.errors import InvalidValueError, SecretValueError
-from hotconfig.core.limits import text_fault
-from hotconfig.core.same import same_value
 from hotconfig.core.text import ESCAPE, TextRules
+from hotconfig.core.text.limits import text_fault
+from hotconfig.core.text.same import same_value
 
 EXAMPLES = int(os.environ.get("HOTCONFIG_TEXT_EXAMPLES", "25"))
 T = TypeVar("T")

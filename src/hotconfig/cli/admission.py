@@ -15,7 +15,7 @@ import jsonschema.exceptions
 from jsonschema.validators import validator_for
 
 from hotconfig.core.errors import InvalidValueError, SecretValueError
-from hotconfig.core.limits import check_text
+from hotconfig.core.text.limits import check_text
 
 Schema = Mapping[str, Any]
 

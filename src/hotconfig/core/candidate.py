@@ -16,10 +16,10 @@ from pydantic.fields import FieldInfo
 
 from hotconfig.core.declaration import sensitive_keys, service_of
 from hotconfig.core.errors import DeclarationError, HotConfigError, InvalidValueError, UnknownKeyError
-from hotconfig.core.forms import input_path
 from hotconfig.core.live import seal
 from hotconfig.core.problems import MODEL_KEY
 from hotconfig.core.text import TextRules
+from hotconfig.core.text.forms import input_path
 
 M = TypeVar("M", bound=BaseModel)
 _NOTHING: Mapping[str, Any] = MappingProxyType({})

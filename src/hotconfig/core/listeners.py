@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
-from hotconfig.core.same import same_value
+from hotconfig.core.text.same import same_value
 
 M = TypeVar("M", bound=BaseModel)
 _ABSENT = object()

@@ -27,7 +27,8 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
-from hotconfig.core.limits import (
+from hotconfig.core.problems import problems
+from hotconfig.core.text.limits import (
     TOO_LARGE,
     PoisonError,
     check_tree,
@@ -36,8 +37,7 @@ from hotconfig.core.limits import (
     refusal,
     text_fault,
 )
-from hotconfig.core.problems import problems
-from hotconfig.core.survey import Survey, is_json, is_one_plain_type
+from hotconfig.core.text.survey import Survey, is_json, is_one_plain_type
 
 ESCAPE: Final = "!json "
 """Begins a text whose rest is JSON, on fields where one plain text could mean values of several types."""

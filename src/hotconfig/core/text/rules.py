@@ -12,7 +12,7 @@ What pydantic-settings reads from an environment variable is what is read here, 
   literals, custom types), so that ``5`` and ``"5"`` can both be stored in ``int | str``. A text of such a
   field that itself begins with ``!json `` is stored by means of it.
 - A key's text is the field's own value also where ``AliasPath`` picks the field out of a larger structure.
-- Poison is refused: see :mod:`hotconfig.core.limits`.
+- Poison is refused: see :mod:`hotconfig.core.text.limits`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic.errors import PydanticUndefinedAnnotation
 
 from hotconfig.core.errors import DeclarationError, InvalidValueError, SecretValueError, UnknownKeyError
-from hotconfig.core.forms import (
+from hotconfig.core.problems import problems
+from hotconfig.core.text.fields import ESCAPE, Accepted, FieldReader, Refused
+from hotconfig.core.text.forms import (
     NoFormError,
     SecretFoundError,
     input_names,
@@ -37,13 +39,9 @@ from hotconfig.core.forms import (
     plain_text,
     to_json,
 )
-from hotconfig.core.limits import MAX_DEPTH, MAX_TEXT_BYTES, POISON, check_text, refusal
-from hotconfig.core.problems import problems
-from hotconfig.core.reading import ESCAPE, Accepted, FieldReader, Refused
-from hotconfig.core.same import same_value
-from hotconfig.core.survey import survey
-
-__all__ = ["ESCAPE", "MAX_DEPTH", "MAX_TEXT_BYTES", "TextRules", "check_text"]
+from hotconfig.core.text.limits import POISON, refusal
+from hotconfig.core.text.same import same_value
+from hotconfig.core.text.survey import survey
 
 _Form = TypeVar("_Form")
 
