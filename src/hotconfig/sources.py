@@ -18,10 +18,12 @@ from pydantic_settings import (
     InitSettingsSource,
     PydanticBaseSettingsSource,
     SecretsSettingsSource,
+    SettingsError,
 )
 from pydantic_settings.sources import DefaultSettingsSource
 
 from hotconfig.core.candidate import Layers, merged
+from hotconfig.core.errors import ConfigurationError
 
 
 class HotConfigSource(PydanticBaseSettingsSource):
@@ -46,13 +48,16 @@ def capture(settings_class: type[BaseModel]) -> Layers:
     Reads environment variables and files, in the calling thread.
 
     Raises:
-        pydantic_settings.SettingsError: as the sources themselves do.
+        ConfigurationError: a source cannot be read, as by an environment variable that should be JSON and is not.
     """
     if not issubclass(settings_class, BaseSettings):
         return Layers()
     sources = _sources(settings_class)
     place = next((i for i, source in enumerate(sources) if isinstance(source, HotConfigSource)), 0)
-    states = _read(sources)
+    try:
+        states = _read(sources)
+    except SettingsError as error:  # it names field and source, not the value
+        raise ConfigurationError(f"{settings_class.__name__}: {error}; mend that source, then start again") from None
     defaults = DefaultSettingsSource(settings_class)()
     low = _without(merged(defaults, _overlaid(states[place:])), defaults)
     return Layers(low=low, high=_overlaid(states[:place]))

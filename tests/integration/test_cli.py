@@ -224,7 +224,8 @@ def test_without_redis_it_is_said_when_programs_will_find_it(cli: Cli, monkeypat
     ran = cli("set", "ai", "a=1", "--create")
     assert ran.code == 0
     assert "announced" not in ran.out
-    assert "next poll PostgreSQL" in ran.err
+    assert "LISTEN within milliseconds" in ran.err
+    assert "HOTCONFIG_REDIS_URL" in ran.err
 
 
 def test_a_commit_stands_when_redis_is_away(cli: Cli) -> None:
@@ -301,6 +302,26 @@ def test_history_is_newest_first_and_outlives_a_key(cli: Cli) -> None:
     ]
     assert rows[0]["reason"] == "tidy"
     assert len(cli("history", "ai", "--limit", "2", "--json").document["changes"]) == 2
+
+
+def break_threshold(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO hotconfig.service_configs (service, key, value) VALUES ('ai', 'threshold', '7.25')"
+            " ON CONFLICT DO NOTHING"
+        )
+
+
+def test_list_marks_a_value_that_no_class_takes(cli: Cli, bound: AISettings, migrated_url: str) -> None:
+    cli("set", "ai", "model=x")
+    assert "MISFIT" not in cli("list", "ai").out
+    break_threshold(migrated_url)
+    rows = {row["key"]: row["misfit"] for row in cli("list", "ai", "--json").document["keys"]}
+    assert rows.pop("threshold") == "must be at most 1"
+    assert set(rows.values()) == {None}
+    shown = cli("list", "ai").out.splitlines()
+    assert shown[0].split()[-1] == "MISFIT"
+    assert [line.split()[0] for line in shown if line.rstrip().endswith("must be at most 1")] == ["threshold"]
 
 
 def test_tables_are_not_folded_when_a_program_reads_them(cli: Cli) -> None:
@@ -383,11 +404,32 @@ def test_doctor_finds_no_problem_where_there_is_none(cli: Cli) -> None:
     assert cli("list", "--json").document["services"] == []
 
 
+def test_doctor_names_a_stored_value_that_no_class_takes(cli: Cli, bound: AISettings, migrated_url: str) -> None:
+    assert states(cli("doctor", "--json"))["stored values"] == "ok"
+    break_threshold(migrated_url)
+    ran = cli("doctor", "--json")
+    assert ran.code == 1
+    (problem,) = [one for one in ran.document["checks"] if one["state"] == "problem"]
+    assert problem["check"] == "stored values"
+    assert problem["found"] == "service 'ai': key 'threshold' must be at most 1"
+    assert "hotconfig set ai threshold=VALUE" in problem["advice"]
+    assert "7.25" not in ran.out
+    assert states(cli("doctor", "--write", "--json"))["commit and attribute"] == "ok"
+
+
 def test_doctor_times_a_commit_through_everything_when_asked(cli: Cli) -> None:
     ran = cli("doctor", "--write", "--json")
     assert ran.code == 0
     assert states(ran)["commit and attribute"] == "ok"
-    assert [row["service"] for row in cli("list", "--json").document["services"]] == ["hotconfig.doctor"]
+    assert cli("history", "hotconfig.doctor", "--json").document["changes"]
+
+
+def test_the_doctors_own_service_is_in_no_list_and_no_hint(cli: Cli) -> None:
+    cli("set", "search", "size=3", "--create")
+    cli("doctor", "--write")
+    assert [row["service"] for row in cli("list", "--json").document["services"]] == ["search"]
+    assert "there are: search." in cli("get", "zzz").err
+    assert "hotconfig.doctor" not in cli("get", "hotconfig.docto").err
 
 
 @pytest.mark.parametrize(
@@ -399,6 +441,7 @@ def test_doctor_times_a_commit_through_everything_when_asked(cli: Cli) -> None:
         (["--schema", "elsewhere"], "schema", "hotconfig migrate"),
         (["--redis-url", UNREACHABLE_REDIS], "Redis", "127.0.0.1:1"),
         (["--redis-url", "redis://ann:hu/sh@cache"], "Redis", "%2F"),
+        (["--redis-url", "redis://ann:hu/sh@cache"], "Redis", "--redis-url or HOTCONFIG_REDIS_URL"),
         (["--redis-url", "http://ann:hush@cache"], "Redis", "redis://"),
     ],
 )
@@ -437,18 +480,21 @@ def test_doctor_tells_a_reader_from_a_writer_from_a_stranger(cli: Cli, migrated_
 def test_doctor_sees_what_redis_forbids(cli: Cli, redis_url: str) -> None:
     users = {
         "cli_deaf": ["on", ">x", "+@all", "-@pubsub", "resetchannels"],
+        "cli_herald": ["on", ">x", "+@all", "-subscribe", "-psubscribe", "resetchannels", "&config:*"],
         "cli_mute": ["on", ">x", "+@all", "-publish", "-config", "resetchannels", "&config:hotconfig.doctor:*"],
     }
     with redis.Redis.from_url(redis_url) as client:
         try:
             for name, rules in users.items():
                 client.execute_command("ACL", "SETUSER", name, *rules)
-            deaf, mute = (
+            deaf, herald, mute = (
                 cli("doctor", "--json", "--redis-url", re.sub("//[^@]*@", f"//{name}:x@", redis_url)) for name in users
             )
         finally:
             client.execute_command("ACL", "DELUSER", *users)
     assert (deaf.code, states(deaf)["subscribing"]) == (1, "problem")
+    assert (herald.code, states(herald)["subscribing"], states(herald)["publishing"]) == (0, "warning", "ok")
+    assert "can announce and not follow" in herald.out
     assert (mute.code, states(mute)["subscribing"], states(mute)["publishing"]) == (0, "ok", "note")
     assert states(mute)["eviction"] == "note"
 
@@ -567,6 +613,13 @@ def test_errors_have_their_code_and_are_json_when_asked(here: Cli, arguments: li
     assert plain.err
     assert "Traceback" not in plain.err
     assert "hush" not in ran.err + plain.err
+
+
+@pytest.mark.parametrize("arguments", [["--check", "--sql"], ["--after", "0"], ["--check", "--after", "1"]])
+def test_options_of_migrate_that_contradict_each_other_are_refused(here: Cli, arguments: list[str]) -> None:
+    ran = here("migrate", *arguments, "--json", "--database-url", UNREACHABLE_DATABASE)
+    assert (ran.code, ran.error["type"], ran.out) == (2, "UsageError", "")
+    assert "--sql" in ran.error["message"]
 
 
 def test_wrong_credentials_are_a_matter_of_configuration(here: Cli, migrated_url: str) -> None:

@@ -27,7 +27,7 @@ from hotconfig.demo.places import Place, open_place
 from hotconfig.demo.processes import Subscribers
 from hotconfig.demo.rounds import Measured, Result, Round
 from hotconfig.demo.services import STEPS
-from hotconfig.demo.views import by_hand
+from hotconfig.demo.views import by_hand, started_as
 from tests.support.waiting import eventually
 
 # A shell without job control starts programs in the background with SIGINT ignored; so might whoever runs the tests.
@@ -171,7 +171,7 @@ def test_servers_that_are_given_are_used_in_a_schema_of_its_own_and_hand_made_ch
     base: Path, database_url: str, redis_url: str
 ) -> None:
     with running(base, database_url=database_url, redis_url=redis_url) as demo:
-        read_until(demo.stderr, 'tables go into the schema "hotconfig_demo"')
+        read_until(demo.stderr, "tables go into the schema 'hotconfig_demo'")
         read_until(demo.stdout, "redis-cli")
         commands = " ".join(part for member in demo.family() for part in member.cmdline())
         with psycopg.connect(database_url, autocommit=True) as database, redis.Redis.from_url(redis_url) as client:
@@ -179,6 +179,10 @@ def test_servers_that_are_given_are_used_in_a_schema_of_its_own_and_hand_made_ch
             database.execute("UPDATE hotconfig_demo.service_configs SET value = '0.6' WHERE key = 'threshold'")
             client.publish("config:ai:threshold", "0.6")
         seen = {read_until(demo.stdout, "sees ai.threshold: 0.9 → 0.6").split()[1] for _ in range(2)}
+        with psycopg.connect(database_url, autocommit=True) as database, redis.Redis.from_url(redis_url) as client:
+            database.execute("UPDATE hotconfig_demo.service_configs SET value = 'false' WHERE key = 'dark_mode'")
+            client.publish("config:features:dark_mode", "false")
+        read_until(demo.stdout, "sees features.dark_mode: true → false")  # as texts, not as Python writes them
 
         assert seen == {"A", "B"}
         assert schemas == [("hotconfig_demo",)]
@@ -265,3 +269,17 @@ def test_urls_that_were_given_are_not_repeated_on_the_screen() -> None:
     said = "\n".join(by_hand(place))
     assert "secret" not in said + repr(place)
     assert "HOTCONFIG_SCHEMA=hotconfig_demo" in said
+
+
+def test_the_hint_names_the_command_as_it_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = tmp_path / "bin dir" / "hotconfig"
+    command.parent.mkdir()
+    command.touch(mode=0o755)
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert started_as(str(command)) == f"'{command}'"
+    assert started_as("/x/hotconfig/__main__.py") == f"{sys.executable} -m hotconfig"
+    assert started_as("-c") == "hotconfig"
+    monkeypatch.setenv("PATH", str(command.parent))
+    assert started_as(str(command)) == "hotconfig"
+    place = Place("postgresql://there/db", "redis://there", "hotconfig", own=True)
+    assert "  .venv/bin/hotconfig set ai threshold 0.80 --by you" in by_hand(place, ".venv/bin/hotconfig")

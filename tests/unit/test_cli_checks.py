@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 
+from hotconfig.cli.admission import Schemas
+from hotconfig.cli.catalog import Service
 from hotconfig.cli.checks.news import flavour, judge_buffers
+from hotconfig.cli.checks.stored import judge
+from hotconfig.core.chain import genesis
 
 
 @pytest.mark.parametrize(
@@ -47,3 +51,30 @@ def test_a_warning_says_what_eviction_does_and_what_to_set() -> None:
 )
 def test_the_flavour_of_the_server_is_recognised(info: dict[str, Any], name: str) -> None:
     assert flavour(info) == name
+
+
+NARROW: dict[str, Any] = {"properties": {"size": {"type": "integer", "maximum": 9}}}
+WIDE: dict[str, Any] = {"properties": {"size": {"type": "integer", "maximum": 99}}}
+OTHER: dict[str, Any] = {"properties": {}}
+
+
+@pytest.mark.parametrize(
+    ("schemas", "text", "states"),
+    [
+        ([NARROW, WIDE], "9", []),
+        ([NARROW, WIDE], "10", ["warning"]),
+        ([WIDE, NARROW], "10", []),
+        ([NARROW, WIDE], "100", ["problem"]),
+        ([NARROW, WIDE], None, ["problem"]),
+        ([OTHER], "100", []),
+        ([], "100", []),
+    ],
+)
+def test_a_stored_text_is_a_problem_if_no_class_takes_it_and_a_warning_if_only_the_newest_does_not(
+    schemas: list[dict[str, Any]], text: str | None, states: list[str]
+) -> None:
+    findings = list(judge(Service("shop", genesis("shop"), {"size": text}, Schemas("shop", schemas))))
+    assert [finding.state for finding in findings] == states
+    for finding in findings:
+        assert "service 'shop': key 'size' must" in finding.found
+        assert "hotconfig set shop size=VALUE" in finding.advice

@@ -53,6 +53,18 @@ def test_every_form_of_a_postgresql_url_is_taken(url: str) -> None:
     assert Connections(url, None, "hotconfig").database == url
 
 
+@pytest.mark.parametrize("url", ["http://ann:hush@cache", "hush", "redis://ann:hu/sh@cache:6379"])
+def test_a_url_that_redis_cannot_have_is_refused_and_the_option_and_the_variable_are_named(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="--redis-url or HOTCONFIG_REDIS_URL") as caught:
+        _ = Connections(None, url, "hotconfig").redis
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["redis://cache", "rediss://ann:x@cache:6379/0", "unix:///run/redis.sock", "", None])
+def test_every_form_of_a_redis_url_is_taken(url: str | None) -> None:
+    assert Connections(None, url, "hotconfig").redis == url
+
+
 def test_a_redis_password_with_a_bare_slash_is_refused_without_repeating_it() -> None:
     with pytest.raises(ConfigurationError) as caught:
         _ = Connections(None, "redis://ann:hu/sh@cache:6379", "hotconfig").redis

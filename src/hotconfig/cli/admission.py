@@ -81,7 +81,7 @@ class Schemas:
         """
         if text is not None:
             check_text(key, text)
-        having = [root for root in self._schemas if key in root.properties]
+        having = self._having(key)
         if any(_holds_secret(root.property(key)) for root in having):
             raise SecretValueError(
                 f"service {self._service!r}: key {key!r} holds a secret, and secrets do not belong into the database: "
@@ -91,10 +91,22 @@ class Schemas:
             return "no class was bound to this service yet, so nothing could be checked"
         if not having:
             return f"no registered class has the key {key!r}: readers ignore it"
-        reasons = [_refusal(root.property(key), text) for root in having]
+        reasons = self.refusals(key, text)
         if all(reasons):
             raise InvalidValueError(f"service {self._service!r}: key {key!r} {reasons[0]}", {key: str(reasons[0])})
         return f"key {key!r}: an older class takes this, the newest one does not: {reasons[0]}" if reasons[0] else ""
+
+    def refusals(self, key: str, text: str | None) -> list[str]:
+        """Why each class that has the key does not take this text, newest first; an empty text where it does."""
+        return [_refusal(root.property(key), text) for root in self._having(key)]
+
+    def misfit(self, key: str, text: str | None) -> str:
+        """Why no class takes a text that is stored already; empty if one does, or none has the key."""
+        reasons = self.refusals(key, text)
+        return reasons[0] if reasons and all(reasons) else ""
+
+    def _having(self, key: str) -> list[_Root]:
+        return [root for root in self._schemas if key in root.properties]
 
 
 class _Root:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from hotconfig.postgres.truth import Archive
 
 MAX_LISTED: Final = 20
+DOCTOR: Final = "hotconfig.doctor"
+"""Reserved for ``doctor``: nobody's settings, so whoever listens there knows what it is, and lists leave it out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,10 @@ class Service:
         """Every key that has a value or that a registered class has, sorted."""
         return tuple(sorted(self.texts.keys() | self.schemas.keys))
 
+    def misfit(self, key: str) -> str:
+        """Why no registered class takes what is stored in the key; empty if all is well or nothing is stored."""
+        return self.schemas.misfit(key, self.texts[key]) if key in self.texts else ""
+
     def require(self, key: str, *, way_out: str = "") -> None:
         """Make sure that the key is known.
 
@@ -45,6 +51,11 @@ class Service:
         if key not in self.keys:
             hint = _hint(key, self.keys, "it has")
             raise UnknownKeyError(f"service {self.name!r} has no key {key!r}; {hint}{way_out}")
+
+
+def services(archive: Archive) -> dict[str, Head]:
+    """Every service that is somebody's, with its head."""
+    return {name: head for name, head in archive.services().items() if name != DOCTOR}
 
 
 def find(archive: Archive, name: str, *, way_out: str = "", create: bool = False) -> Service:
@@ -58,7 +69,7 @@ def find(archive: Archive, name: str, *, way_out: str = "", create: bool = False
     head = archive.head(name)
     service = Service(name, head, archive.texts(name), Schemas(name, archive.schemas(name)))
     if head.revision == 0 and not service.schemas and not create:
-        hint = _hint(name, list(archive.services()), "there are")
+        hint = _hint(name, list(services(archive)), "there are")
         raise UnknownKeyError(f"there is no service {name!r}; {hint}{way_out}")
     return service
 

@@ -22,6 +22,8 @@ NO_DATABASE = (
     "no database: set HOTCONFIG_DATABASE_URL or give --database-url postgresql://user:password@host:5432/database"
 )
 NO_LIBPQ = "psycopg cannot be loaded, most likely for want of libpq: pip install 'hotconfig[binary]'"
+_REDIS = ("redis://", "rediss://", "unix://")
+_REDIS_URL = "the Redis URL (--redis-url or HOTCONFIG_REDIS_URL)"
 _KEYWORDS = re.compile(r"\s*\w+\s*=")
 
 
@@ -45,7 +47,8 @@ class Connections:
             raise ConfigurationError(NO_DATABASE)
         if not (url.startswith(("postgresql://", "postgres://")) or _KEYWORDS.match(url)):
             raise ConfigurationError(
-                "the database URL is not PostgreSQL's: it has to look like postgresql://user:password@host:5432/database"
+                "the database URL (--database-url or HOTCONFIG_DATABASE_URL) is not PostgreSQL's: it has to look like "
+                "postgresql://user:password@host:5432/database"
             )
         return url
 
@@ -54,14 +57,17 @@ class Connections:
         """Redis's URL, if there is one.
 
         Raises:
-            ConfigurationError: it cannot be taken apart; redis-py would repeat a part of the password.
+            ConfigurationError: it is no URL of Redis, or cannot be taken apart; redis-py would repeat a part of the
+                password.
         """
+        if self.redis_url and not self.redis_url.startswith(_REDIS):
+            raise ConfigurationError(f"{_REDIS_URL} is not Redis's: it has to begin with {', '.join(_REDIS)}")
         if self.redis_url:
             try:
                 _ = urlsplit(self.redis_url).port
             except ValueError:
                 raise ConfigurationError(
-                    "the Redis URL cannot be read: it has to look like redis://user:password@host:6379/0, and a "
+                    f"{_REDIS_URL} cannot be read: it has to look like redis://user:password@host:6379/0, and a "
                     "password's special characters are written as %2F for '/', %40 for '@' and so on"
                 ) from None
         return self.redis_url

@@ -21,7 +21,11 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="Show one round, then end; needs no terminal.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
     database_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="An empty PostgreSQL database instead of the embedded one.")
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="A PostgreSQL instead of the embedded one; the schema 'hotconfig_demo' is made there, and stays.",
+        ),
     ] = None,
     redis_url: Annotated[
         str | None, typer.Option(metavar="URL", help="A Redis instead of the embedded Valkey.")
@@ -30,7 +34,7 @@ def demo(
     """Watch changes reach other processes within milliseconds, on a real PostgreSQL and a real Valkey.
 
     Starts both for itself and takes them away again; nothing has to be installed or set up. Exits with 1 if a change
-    took 100 ms or more, or was not seen.
+    took 100 ms or more, or was not seen. Without --once it goes on showing what you change, until Ctrl-C.
     """
     try:
         with libpq_needed():

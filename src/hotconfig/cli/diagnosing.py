@@ -28,7 +28,9 @@ def doctor(
         bool, typer.Option("--write", help="Also make commits to the service hotconfig.doctor and time them.")
     ] = False,
 ) -> int:
-    """Check everything between here and a live attribute, and say what to do: libraries, servers, rights, latency.
+    """Check everything between here and a live attribute, and say what to do.
+
+    Libraries, servers, rights, whether programs take what is stored, and latency.
 
     Publishes to the reserved channels config:hotconfig.doctor:*. Exits with 1 if there is a problem.
     """
@@ -62,10 +64,12 @@ def _examine(connections: Connections, *, write: bool) -> Iterator[Finding]:
         examined = list(_examine_database(database_url, connections.schema)) if able else [_unable()]
         yield from examined
         reachable = not any(finding.state == PROBLEM for finding in examined)
+    if reachable:
+        yield from _examine_stored(connections)
     try:
         yield from _examine_news(connections.redis)
     except ConfigurationError as error:
-        yield Finding("Redis", "problem", "not configured", str(error))
+        yield Finding("Redis", "problem", "cannot be used", str(error))
     if write and database_url is not None and reachable:
         from hotconfig.cli.checks.rounds import time_everything  # noqa: PLC0415 - late, for speed
 
@@ -82,13 +86,21 @@ def _examine_database(url: str, schema: str) -> Iterator[Finding]:
         yield from time_database(url)
 
 
+def _examine_stored(connections: Connections) -> Iterator[Finding]:
+    from hotconfig.cli.checks.stored import check_stored  # noqa: PLC0415 - psycopg may find no libpq
+
+    with connections.archive() as archive:
+        yield from check_stored(archive)
+
+
 def _examine_news(url: str | None) -> Iterator[Finding]:
     if url is None:
         yield Finding(
             "Redis",
             "note",
             "not configured",
-            "programs then poll PostgreSQL. To announce changes within milliseconds set HOTCONFIG_REDIS_URL",
+            "programs without Redis hear of changes through PostgreSQL's LISTEN within milliseconds; behind a pooler, "
+            "where LISTEN cannot work, they look every second. To announce changes set HOTCONFIG_REDIS_URL",
         )
         return
     from hotconfig.cli.checks.news import check_news  # noqa: PLC0415 - redis is slow to import

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from hotconfig.cli.catalog import Service, find
+from hotconfig.cli.catalog import Service, find, services
 from hotconfig.cli.command import Call, command
-from hotconfig.cli.output import NULL, WITHHELD, cell, shown
+from hotconfig.cli.output import NULL, STYLES, WITHHELD, cell, shown
 from hotconfig.core.chain import Recorded
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def list_(
     call: Call,
     service: Annotated[str | None, typer.Argument(metavar="[SERVICE]", help="List this service's keys.")] = None,
 ) -> None:
-    """List the services, or everything known about the keys of one."""
+    """List the services, or everything known about the keys of one; MISFIT says why no program takes a stored value."""
     with call.connections.archive() as archive:
         if service is None:
             _list_services(call, archive)
@@ -88,7 +88,7 @@ def list_(
 
 def _list_services(call: Call, archive: Archive) -> None:
     rows: list[dict[str, Any]] = []
-    for name, head in archive.services().items():
+    for name, head in services(archive).items():
         newest = archive.history(name, limit=1)
         rows.append(
             {
@@ -123,10 +123,12 @@ def _list_keys(call: Call, archive: Archive, found: Service) -> None:
             }
         )
         return
-    call.out.table(
-        ("KEY", "VALUE", "TYPE", "REVISION", "CHANGED", "BY"),
-        [_key_row(found, key, newest[key]) for key in found.keys],
-    )
+    rows = [_key_row(found, key, newest[key]) for key in found.keys]
+    columns: tuple[str, ...] = ("KEY", "VALUE", "TYPE", "REVISION", "CHANGED", "BY")
+    if any(found.misfit(key) for key in found.keys):  # rare, and then it should be seen
+        columns = (*columns, "MISFIT")
+        rows = [(*row, Text(found.misfit(row[0]), style=STYLES["problem"])) for row in rows]
+    call.out.table(columns, rows)
 
 
 def _key_document(found: Service, key: str, last: Recorded | None) -> dict[str, Any]:
@@ -137,6 +139,7 @@ def _key_document(found: Service, key: str, last: Recorded | None) -> dict[str, 
         "stored": key in found.texts,
         "sensitive": sensitive,
         "type": found.schemas.type_of(key) or None,
+        "misfit": found.misfit(key) or None,
         "revision": last.revision if last else None,
         "at": last.changed_at if last else None,
         "by": last.changed_by if last else None,
@@ -144,7 +147,7 @@ def _key_document(found: Service, key: str, last: Recorded | None) -> dict[str, 
     }
 
 
-def _key_row(found: Service, key: str, last: Recorded | None) -> tuple[str | Text, ...]:
+def _key_row(found: Service, key: str, last: Recorded | None) -> tuple[str, *tuple[str | Text, ...]]:
     value: str | Text = ABSENT
     if key in found.texts:
         value = Text(WITHHELD, style="dim") if _is_sensitive(found, key, last) else cell(found.texts[key])

@@ -9,6 +9,7 @@ import typer
 from hotconfig.cli.command import Call, command
 from hotconfig.cli.connections import libpq_needed
 from hotconfig.cli.exits import NO, OK
+from hotconfig.core.errors import UsageError
 
 if TYPE_CHECKING:
     from hotconfig.postgres.migrate import Migration
@@ -24,15 +25,21 @@ def migrate(
     *,
     check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 if migrations are pending.")] = False,
     sql: Annotated[bool, typer.Option("--sql", help="Print the SQL for psql instead; needs no database.")] = False,
-    after: Annotated[int, typer.Option(help="With --sql: leave out migrations up to this number.", min=0)] = 0,
+    after: Annotated[
+        int | None, typer.Option(help="With --sql: leave out migrations up to this number.", min=0)
+    ] = None,
 ) -> int:
     """Create or upgrade hotconfig's tables in PostgreSQL. Safe to run any number of times, from anywhere."""
+    if check and sql:
+        raise UsageError("--check asks the database and --sql needs none: give one of them")
+    if after is not None and not sql:
+        raise UsageError("--after goes with --sql: what is applied to a database follows from what it has")
     with libpq_needed():
         from hotconfig.postgres import migrate as migrations  # noqa: PLC0415 - psycopg may find no libpq
 
     schema = call.connections.schema
     if sql:
-        script = migrations.as_sql(schema, after=after)
+        script = migrations.as_sql(schema, after=after or 0)
         if call.out.as_json:
             call.out.document({"schema": schema, "sql": script})
         else:
@@ -40,10 +47,10 @@ def migrate(
         return OK
     if check:
         pending = migrations.pending(call.connections.database, schema)
-        _report(call, "pending", pending, f'schema "{schema}" is up to date')
+        _report(call, "pending", pending, f"schema {schema!r} is up to date")
         return NO if pending else OK
     applied = migrations.migrate(call.connections.database, schema)
-    _report(call, "applied", applied, f'schema "{schema}" was up to date already')
+    _report(call, "applied", applied, f"schema {schema!r} was up to date already")
     return OK
 
 

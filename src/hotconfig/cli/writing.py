@@ -28,6 +28,11 @@ MAX_BY: Final = 256
 MAX_REASON: Final = 2000
 _OPTION: Final = re.compile(r"--|-[A-Za-z]")
 _CREATE: Final = " To make a new one, add --create."
+_UNANNOUNCED: Final = (
+    "programs that have no Redis hear of it through PostgreSQL's LISTEN within milliseconds (behind a pooler they look "
+    "every second), programs that have one within about 10 s"
+)
+"""From ``Timing``'s defaults."""
 
 ServiceName = Annotated[str, typer.Argument(metavar="SERVICE", help="The name in @hotconfig.settings(service=...).")]
 Reason = Annotated[str | None, typer.Option(help="Why, for the history.")]
@@ -163,10 +168,9 @@ def _sensitive(archive: Archive, found: Service, changes: Iterable[Change], *, e
 
 
 def _report(call: Call, commit: Commit, changes: Sequence[Change], sensitive: frozenset[str]) -> None:
-    if commit.changed and not commit.announced and not call.connections.redis_url:
-        call.out.note("no Redis is configured (HOTCONFIG_REDIS_URL): programs find this when they next poll PostgreSQL")
-    elif commit.changed and not commit.announced:
-        call.out.note("not announced: programs find this when they next compare with PostgreSQL")
+    if commit.changed and not commit.announced:
+        why = "" if call.connections.redis_url else ", because no Redis is configured here (HOTCONFIG_REDIS_URL)"
+        call.out.note(f"not announced{why}: {_UNANNOUNCED}")
     if call.out.as_json:
         call.out.document(asdict(commit))
         return

@@ -118,7 +118,9 @@ class Blueprint(Generic[M]):
             self.settings_class.__pydantic_validator__.validate_python(data, self_instance=instance)
         except ValidationError as error:
             return Built(None, self.rules.problems(error), unknown)
-        except Exception as error:  # noqa: BLE001 - users' validators may raise anything, also RecursionError
+        except BaseException as error:  # users' validators may raise anything: SystemExit, a panic of pydantic's core
+            if isinstance(error, KeyboardInterrupt):
+                raise
             return Built(None, {MODEL_KEY: f"a validator raised {type(error).__name__}"}, unknown)
         seal(instance)
         return Built(instance, _NOTHING, unknown)

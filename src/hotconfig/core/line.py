@@ -40,15 +40,15 @@ class Followed(Generic[M]):
     blueprint: Blueprint[M]
     lenient: bool = False
     head: Head | None = None
-    texts: dict[str, str | None] = field(default_factory=dict[str, "str | None"])
+    texts: dict[str, str | None] = field(default_factory=dict[str, "str | None"], repr=False)
     live: M | None = None
     current: M | None = None
     shown: Head | None = None
     problems: Mapping[str, str] = field(default_factory=dict[str, str])
     unknown: frozenset[str] = frozenset()
-    accepted: list[ChangeSet] = field(default_factory=list[ChangeSet])
-    waiting: dict[Head, ChangeSet] = field(default_factory=dict[Head, ChangeSet])
-    base: dict[str, str | None] = field(default_factory=dict[str, "str | None"])
+    accepted: list[ChangeSet] = field(default_factory=list[ChangeSet], repr=False)
+    waiting: dict[Head, ChangeSet] = field(default_factory=dict[Head, ChangeSet], repr=False)
+    base: dict[str, str | None] = field(default_factory=dict[str, "str | None"], repr=False)
     echoes: set[str] = field(default_factory=set[str])
 
     # lenient: at the first load, keys that do not validate fall back to defaults. accepted: change sets that ``head``
@@ -166,8 +166,10 @@ class Line:
         if not followed.accepted:
             followed.base = followed.texts
         followed.accepted.append(change_set)
-        followed.head = change_set.head
+        # Texts before head: a writer in another thread that sees the old head with the new texts meets a conflict and
+        # looks again; the other way round it would validate against the wrong texts.
         followed.texts = applied(followed.texts, change_set.changes)
+        followed.head = change_set.head
         followed.echoes = {change.key for change in change_set.changes if not change.text}
         following = followed.waiting.pop(change_set.head, None)
         if following is not None and following.complete:
@@ -191,8 +193,8 @@ class Line:
     def _adopt(
         self, followed: Followed[Any], loaded: Loaded, texts: dict[str, str | None], *, rewound: bool
     ) -> Outcome:
-        followed.head = loaded.head
         followed.texts = texts
+        followed.head = loaded.head
         followed.accepted.clear()
         followed.waiting = {
             parent: late for parent, late in followed.waiting.items() if late.head.revision > loaded.head.revision
@@ -216,7 +218,7 @@ class Line:
         followed.shown = head
         if old is None or followed.live is None:
             followed.live = new_live(built.instance)
-            return Applied(followed.service, head.revision, frozenset(built.instance.__class__.model_fields))
+            return Applied(followed.service, head.revision, followed.blueprint.keys, first=True)
         swap(followed.live, built.instance)
         keys = differing(old, built.instance)
         if keys:
@@ -233,7 +235,7 @@ class Line:
                     story.rewound,
                 )
             )
-        return Applied(followed.service, head.revision, keys)
+        return Applied(followed.service, head.revision, keys, story.by, rewound=story.rewound)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 
@@ -17,11 +17,18 @@ class Stage(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The head moved and the live object shows it. ``keys`` are those whose value really differs."""
+    """The head moved and the live object shows it.
+
+    ``keys`` are those whose value really differs; at the ``first`` load all. ``by`` made the commit, where it was one.
+    ``rewound``: PostgreSQL went back.
+    """
 
     service: str
     revision: int
     keys: frozenset[str]
+    by: str | None = field(default=None, compare=False)
+    first: bool = field(default=False, compare=False)
+    rewound: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

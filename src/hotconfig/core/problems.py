@@ -54,7 +54,9 @@ def problems(
 
 def one_line(found: Mapping[str, str]) -> str:
     """The problems as one line of a message: ``threshold: Input should be …; model: Field required``."""
-    return "; ".join(f"{key}: {reason}" for key, reason in found.items())
+    return "; ".join(
+        f"{'the class as a whole' if key == MODEL_KEY else key}: {reason}" for key, reason in found.items()
+    )
 
 
 def _located(detail: ErrorDetails, keys: Mapping[str, str], known: Container[str]) -> tuple[str, str]:

@@ -45,8 +45,9 @@ class Counters:
     def count(self, outcome: Outcome) -> None:
         """Count one outcome."""
         match outcome:
-            case Applied():
+            case Applied(rewound=rewound):
                 self.applied += 1
+                self.rewinds += rewound
             case Duplicate():
                 self.duplicates += 1
             case NeedsRead():

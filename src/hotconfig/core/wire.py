@@ -52,10 +52,9 @@ def messages(change_set: ChangeSet, keyring: Keyring) -> Iterator[tuple[str, byt
 
     Without a signing key (all were deleted) there is no signed form; the plain one sends readers to PostgreSQL.
     """
-    if sum(len(change.text or "") for change in change_set.changes) * 4 > MAX_INLINE_BYTES:
-        change_set = _withhold(change_set)
     if keyring:
-        yield commits_channel(change_set.service), encode(change_set, keyring)
+        large = sum(len(change.text or "") for change in change_set.changes) * 4 > MAX_INLINE_BYTES
+        yield commits_channel(change_set.service), encode(_withhold(change_set) if large else change_set, keyring)
     for change in change_set.changes:
         text = None if change.withheld or change.deleted else change.text
         yield key_channel(change_set.service, change.key), (text or "").encode()

@@ -15,7 +15,7 @@ from hotconfig.core.errors import EmbeddedServerError
 from hotconfig.demo.places import Place, open_place
 from hotconfig.demo.processes import NAMES, Subscribers
 from hotconfig.demo.rounds import Measured, Result, Round, describe
-from hotconfig.demo.views import Lines, Terminal, View, by_hand
+from hotconfig.demo.views import Lines, Terminal, View, by_hand, started_as
 from hotconfig.runtime.client import HotConfig
 
 __all__ = ["run_demo"]
@@ -97,7 +97,7 @@ class _Demo:
             sys.stdout.flush()
 
     def _follow(self, place: Place, subscribers: Subscribers) -> None:
-        self._view.invite(by_hand(place))
+        self._view.invite(by_hand(place, started_as(sys.argv[0])))
         for process, change in subscribers.follow():
             self._view.arrived(process, change)
 

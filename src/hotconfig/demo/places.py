@@ -68,7 +68,7 @@ def open_place(
 
 def _given(place: Place, on_progress: Callable[[str], None]) -> Place:
     services = ", ".join(dict.fromkeys(step.service for step in STEPS))
-    on_progress(f'using the servers given; tables go into the schema "{place.schema}", and stay there')
+    on_progress(f"using the servers given; tables go into the schema {place.schema!r}, and stay there")
     on_progress(f"publishing there for the services {services}: other programs that subscribe to these hear it too")
     migrate(place.database_url, place.schema)
     return place

@@ -85,7 +85,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """Report: one key changed.
+    """Report: one key changed, from the text ``old`` to ``new``; None is SQL NULL.
 
     ``after_ms`` counts from the moment at which PostgreSQL moved the head, by its clock and this machine's; None where
     that moment is not known. It is only as good as the two clocks agree.
@@ -93,8 +93,8 @@ class Arrived:
 
     service: str
     key: str
-    old: str
-    new: str
+    old: str | None
+    new: str | None
     revision: int
     by: str | None
     after_ms: float | None

@@ -116,7 +116,7 @@ class Round:
         settings = self._live[step.settings_class]
         self._subscribers.watch(step.service, step.key, step.new)
         begun_ns = time.monotonic_ns()
-        self._store.update(settings, {step.key: step.new}, by=BY, reason=f"change {step.label}")
+        self._store.update(settings, {step.key: step.new}, by=BY, reason="one of the demo's changes")
         written_ns = time.monotonic_ns()
         seen_ns = self._subscribers.seen()
         return Measured(
@@ -136,7 +136,7 @@ def describe(result: Result, levels: Mapping[str, str]) -> Sequence[str]:
     else:
         verdict = f"Slowest {slowest:.1f} ms: something took {LIMIT_MS:g} ms or more."
     changed = ", ".join(f"{name} at {level}" for name, level in sorted(levels.items()))
-    return (verdict, f"The running loggers changed with 5g: {changed}.") if changed else (verdict,)
+    return (verdict, f"The running loggers changed with logging.level: {changed}.") if changed else (verdict,)
 
 
 def _since_ms(begun_ns: int, at_ns: int | None) -> float | None:

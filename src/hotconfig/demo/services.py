@@ -91,7 +91,6 @@ ALL_SETTINGS: Final[tuple[type[BaseModel], ...]] = (
 class Step:
     """One change: ``key`` of ``settings_class`` goes from the text ``old`` to the text ``new``; None is SQL NULL."""
 
-    label: str
     settings_class: type[BaseModel]
     key: str
     old: str | None
@@ -101,19 +100,29 @@ class Step:
     def service(self) -> str:
         return service_of(self.settings_class)
 
+    @property
+    def what(self) -> str:
+        """What changes, for people: ``ai.threshold``."""
+        return f"{self.service}.{self.key}"
+
 
 STEPS: Final = (
-    Step("5a", AISettings, "threshold", "0.75", "0.90"),
-    Step("5b", AISettings, "model", "gpt-4", "gpt-4o"),
-    Step("5c", EmailSettings, "max_retries", "3", "5"),
-    Step("5d", EmailSettings, "timeout_seconds", "30", "60"),
-    Step("5e", WebhookSettings, "url", "https://old.example", "https://new.example"),
-    Step("5f", APISettings, "rate_limit", None, "1000"),
-    Step("5g", LoggingSettings, "level", "INFO", "DEBUG"),
-    Step("5h", FeatureSettings, "dark_mode", "false", "true"),
+    Step(AISettings, "threshold", "0.75", "0.90"),
+    Step(AISettings, "model", "gpt-4", "gpt-4o"),
+    Step(EmailSettings, "max_retries", "3", "5"),
+    Step(EmailSettings, "timeout_seconds", "30", "60"),
+    Step(WebhookSettings, "url", "https://old.example", "https://new.example"),
+    Step(APISettings, "rate_limit", None, "1000"),
+    Step(LoggingSettings, "level", "INFO", "DEBUG"),
+    Step(FeatureSettings, "dark_mode", "false", "true"),
 )
 
 
 def value_of(settings_class: type[BaseModel], key: str, text: str | None) -> object:
     """The value that the attribute has when PostgreSQL holds ``text``: what a process waits to see."""
     return TextRules(settings_class).read(key, text)
+
+
+def text_of(settings_class: type[BaseModel], key: str, value: object) -> str | None:
+    """The text that the store would write for ``value``. Of several texts for it, PostgreSQL may hold another."""
+    return TextRules(settings_class).encode(key, value)

@@ -38,7 +38,7 @@ from hotconfig.demo.protocol import (
     Watch,
     Watching,
 )
-from hotconfig.demo.services import ALL_SETTINGS, LoggingSettings, value_of
+from hotconfig.demo.services import ALL_SETTINGS, LoggingSettings, text_of, value_of
 from hotconfig.runtime.client import HotConfig
 
 LOOK_EVERY_S: Final = 0.0002
@@ -95,14 +95,15 @@ class Subscriber:
             self._report(Shown(order.number, ok=True))
 
     def _set_level(self, change: Changed[LoggingSettings]) -> None:
-        """What a service does with change 5g: the logger that is in use changes, not the next one."""
+        """What a service does with its level: the logger that is in use changes, not the next one."""
         running_logger.setLevel(change.new.level)
         self._report(Level(logging.getLevelName(running_logger.getEffectiveLevel())))
 
     def _tell(self, change: Changed[Any]) -> None:
         after_ms = _since_ms(change.at)
+        settings_class = type(self._live[change.service])
         for key in sorted(change.keys):
-            old, new = str(getattr(change.old, key)), str(getattr(change.new, key))
+            old, new = (text_of(settings_class, key, getattr(one, key)) for one in (change.old, change.new))
             self._report(Arrived(change.service, key, old, new, change.revision, change.by, after_ms))
 
 

@@ -6,10 +6,12 @@ Owns words and layout. Must not know where figures come from.
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
 from hotconfig.demo.places import Place
@@ -65,13 +67,12 @@ class Lines:
 
     def begin(self) -> None:
         columns = "".join(f"{f'seen by {name}':>14}" for name in NAMES)
-        _write(self._out, f"{'':4}{'what':24}{'old → new':44}{'written':>10}{columns}")
+        _write(self._out, f"{'what':24}{'old → new':44}{'written':>10}{columns}")
 
     def measured(self, change: Measured) -> None:
         step = change.step
         columns = "".join(f"{_ms(change.seen_ms[name]):>14}" for name in NAMES)
-        what = f"{step.service}.{step.key}"
-        _write(self._out, f"{step.label:4}{what:24}{_from_to(step):44}{_ms(change.write_ms):>10}{columns}")
+        _write(self._out, f"{step.what:24}{_from_to(step.old, step.new):44}{_ms(change.write_ms):>10}{columns}")
 
     def finish(self, lines: Sequence[str]) -> None:
         for line in lines:
@@ -81,7 +82,7 @@ class Lines:
         self.finish(lines)
 
     def arrived(self, process: str, change: Arrived) -> None:
-        said = f"process {process} sees {change.service}.{change.key}: {change.old} → {change.new}"
+        said = f"process {process} sees {change.service}.{change.key}: {_from_to(change.old, change.new)}"
         by = f", by {change.by}" if change.by else ""
         after = "" if change.after_ms is None else f", {_ms(change.after_ms)} after the write"
         _write(self._out, f"{said} (revision {change.revision}{by}{after})")
@@ -103,7 +104,7 @@ class Terminal:
         self._open = ExitStack()
         self._waiting = False
         self._pause = threading.Event()
-        self._changes: dict[str, Measured] = {}
+        self._changes: dict[Step, Measured] = {}
         self._seen: dict[tuple[str, str, int], dict[str, Arrived]] = {}
 
     def progress(self, line: str) -> None:
@@ -117,7 +118,7 @@ class Terminal:
         self._draw(self._round())
 
     def measured(self, change: Measured) -> None:
-        self._changes[change.step.label] = change
+        self._changes[change.step] = change
         self._draw(self._round())
         self._pause.wait(PACE_S)
 
@@ -155,11 +156,11 @@ class Terminal:
         self._live.update(table, refresh=True)
 
     def _round(self) -> Table:
-        table = _table("Eight changes, as two other processes see them", "", "what", "old → new", "written")
+        table = _table("Eight changes, as two other processes see them", "what", "old → new", "written")
         for step in STEPS:
-            change = self._changes.get(step.label)
+            change = self._changes.get(step)
             figures = [_colored(change.write_ms), *map(_colored, change.seen_ms.values())] if change else []
-            table.add_row(step.label, f"{step.service}.{step.key}", _escaped(_from_to(step)), *figures)
+            table.add_row(step.what, _escaped(_from_to(step.old, step.new)), *figures)
         return table
 
     def _arrivals(self) -> Table:
@@ -169,12 +170,23 @@ class Terminal:
             # No colours: the write and its announcement may be minutes apart when they are made by hand.
             figures = [_after(seen.get(name)) for name in NAMES]
             what = f"{change.service}.{change.key}"
-            values = _escaped(f"{change.old} → {change.new}")
+            values = _escaped(_from_to(change.old, change.new))
             table.add_row(what, values, str(change.revision), _escaped(change.by or ""), *figures)
         return table
 
 
-def by_hand(place: Place) -> list[str]:
+def started_as(argument: str) -> str:
+    """The command line as a shell would take it again, from ``sys.argv[0]``: ``hotconfig``, ``.venv/bin/hotconfig``."""
+    path = Path(argument)
+    if path.parts[-2:] == ("hotconfig", "__main__.py"):
+        return f"{shlex.quote(sys.executable)} -m hotconfig"
+    if path.name != "hotconfig" or not path.is_file():
+        return "hotconfig"
+    found = shutil.which("hotconfig")
+    return "hotconfig" if found and path.samefile(found) else shlex.quote(argument)
+
+
+def by_hand(place: Place, command: str = "hotconfig") -> list[str]:
     """What to type in another terminal. URLs that the user gave are not repeated: they hold the user's password."""
     if place.own:
         urls = [
@@ -194,7 +206,7 @@ def by_hand(place: Place) -> list[str]:
     return [
         "Now change something yourself, from another terminal:",
         *(f"  {line}" for line in urls),
-        "  hotconfig set ai threshold 0.80 --by you",
+        f"  {command} set ai threshold 0.80 --by you",
         "or with programs that know nothing of hotconfig; what nobody announces is found within about 10 s:",
         f'  psql "$HOTCONFIG_DATABASE_URL" -c "{update}"',
         '  redis-cli -u "$HOTCONFIG_REDIS_URL" PUBLISH config:ai:threshold 0.60',
@@ -231,8 +243,8 @@ def _escaped(text: str) -> str:
     return escape(text)
 
 
-def _from_to(step: Step) -> str:
-    return f"{_shown(step.old)} → {_shown(step.new)}"
+def _from_to(old: str | None, new: str | None) -> str:
+    return f"{_shown(old)} → {_shown(new)}"
 
 
 def _shown(text: str | None) -> str:

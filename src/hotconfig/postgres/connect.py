@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import threading
 from collections.abc import Generator
 from typing import Any, Final, LiteralString, TypeVar
@@ -109,6 +110,9 @@ class Sessions:
         try:
             with translated(self._url, action):
                 yield session
+        except DatabaseUnavailableError:
+            session.close()  # broken, or a server that should not be asked again
+            raise
         finally:
             self._give_back(session)
 
@@ -124,17 +128,24 @@ class Sessions:
         with self._lock:
             while self._idle:
                 session = self._idle.pop()
-                if not session.closed:
+                if not session.closed and not _has_something_to_say(session):
                     return session
+                session.close()
         return None
 
     def _give_back(self, session: Session) -> None:
-        usable = not session.closed and session.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
+        usable = not session.closed and session.pgconn.transaction_status == psycopg.pq.TransactionStatus.IDLE
         with self._lock:
             if usable and not self._closed and len(self._idle) < MAX_IDLE:
                 self._idle.append(session)
                 return
         session.close()
+
+
+def _has_something_to_say(session: Session) -> bool:
+    """Whether an idle connection is readable: it can only be a farewell."""
+    readable, _, _ = select.select([session.fileno()], [], [], 0)
+    return bool(readable)
 
 
 def close_copy(fileno: int) -> None:
@@ -170,6 +181,8 @@ def translate(error: psycopg.Error, url: str, action: str) -> HotConfigError:
             f"PostgreSQL at {where} has no hotconfig tables of this version ({said}). "
             "Run `hotconfig migrate`, or name the right schema with HOTCONFIG_SCHEMA."
         )
+    if isinstance(error, errors.ReadOnlySqlTransaction):
+        return DatabaseUnavailableError(f"PostgreSQL at {where} only reads: it is a standby, or was demoted ({action})")
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return DatabaseUnavailableError(f"PostgreSQL at {where} did not answer ({action}): {said}")
     return ConfigurationError(f"PostgreSQL at {where} refused to {action}: {said}")

@@ -79,7 +79,7 @@ class PostgresListener:
     def _notified(self) -> Iterator[Event]:
         while (notification := self._pgconn.notifies()) is not None:
             service, _, revision = notification.extra.decode("utf-8", "replace").rpartition(" ")
-            if service and revision.isdecimal():
+            if service and revision.isdecimal() and len(revision) <= 19:  # a bigint; anybody may notify anything
                 yield Notified(service, int(revision))
 
     def _pongs(self) -> Iterator[Event]:

@@ -53,7 +53,10 @@ SELECT NULL, k.id, k.secret, pg_is_in_recovery(), NULL, NULL, NULL, NULL, NULL, 
 FROM (VALUES (1)) AS server LEFT JOIN {schema}.signing_keys k ON true
 """
 
-_WRITE: Final = "SELECT * FROM {schema}.write_config(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+_WRITE: Final = (
+    "SELECT * FROM {schema}.write_config"
+    "(%s, %s::text[], %s::text[], %s::boolean[], %s::boolean[], %s, %s, %s, %s::uuid, %s::boolean)"
+)
 
 _HISTORY: Final = """\
 SELECT service, revision, ordinal, organization_id, key, op, old_value, new_value, sensitive, changed_by, reason,
@@ -147,7 +150,7 @@ class PostgresWriter:
     def __init__(self, url: str, *, schema: str) -> None:
         self._url = url
         self._sessions = Sessions(url, application_name="hotconfig writer")
-        self._write_sql = in_schema(_WRITE, schema)
+        self._write_sql = in_schema(_WRITE, schema).as_bytes()
         self._keys_sql = in_schema("SELECT id, secret FROM {schema}.signing_keys", schema)
         self._keyring: Keyring = {}
 
@@ -185,15 +188,15 @@ class PostgresWriter:
             self._write_sql,
             [
                 order.service,
-                [change.key for change in changes],
-                [change.text for change in changes],
-                [change.deleted for change in changes],
-                [change.key in order.sensitive for change in changes],
+                _array(change.key for change in changes),
+                _array(change.text for change in changes),
+                _array("t" if change.deleted else "f" for change in changes),
+                _array("t" if change.key in order.sensitive else "f" for change in changes),
                 order.by,
                 order.reason,
                 order.expect,
-                order.commit_id,
-                retry,
+                order.commit_id.hex,
+                "t" if retry else "f",
             ],
         ).fetchone()
         if row is None:
@@ -202,6 +205,12 @@ class PostgresWriter:
         head = Head(int(revision), bytes(digest))
         before = Head(head.revision - 1, bytes(parent)) if moved else head
         return Written(bool(moved), head, before, str(at))
+
+
+def _array(items: Iterable[str | None]) -> str:
+    """PostgreSQL's text form of a one-dimensional array. psycopg's own takes some 10 µs for each."""
+    quoted = ("NULL" if x is None else '"' + x.replace("\\", "\\\\").replace('"', '\\"') + '"' for x in items)
+    return "{" + ",".join(quoted) + "}"
 
 
 def _gave_up(error: psycopg.Error) -> bool:

@@ -31,6 +31,7 @@ def open_client(url: str, *, client_name: str, max_connections: int = 8) -> Any:
         raise ConfigurationError(f"a Redis URL begins with {', '.join(s + '://' for s in SCHEMES)}, not {scheme!r}")
     options: dict[str, Any] = {
         "client_name": client_name,
+        "protocol": 2,  # what core/resp reads; RESP3 brings nothing that is used here
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
         "socket_timeout": CALL_TIMEOUT_S,
         # Retrying is decided by whoever knows what is at stake. redis-py would otherwise retry three times.

@@ -1,24 +1,32 @@
 """Hearing about commits: one connection, subscribed to the channels of the bound services.
 
-Must not know what the messages mean. After any error the object is of no more use: redis-py would reconnect by itself,
-behind Sentinel even to a demoted master, and a PubSub whose first subscribe failed answers None for ever.
+redis-py connects, authenticates and sends; what arrives is read here, without waiting. Must not know what the
+messages mean. After any error the object is of no more use: redis-py would reconnect by itself, behind Sentinel even to
+a demoted master, and a PubSub whose first subscribe failed answers None for ever.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Final
+import ssl
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import redis
+import redis.exceptions
 
 from hotconfig.core.errors import RedisUnavailableError
 from hotconfig.core.names import PREFIX, service_pattern
 from hotconfig.core.ports import Confirmed, Event, Message, Pong
+from hotconfig.core.resp import FrameReader, ProtocolError, Value
 from hotconfig.redis.connect import describe, open_client, translate
 
+T = TypeVar("T")
+
 ALL: Final = f"{PREFIX}*"
-_MESSAGES: Final = ("pmessage", "message")
-_CONFIRMATIONS: Final = ("psubscribe", "subscribe")
+CHUNK_BYTES: Final = 65_536
+OVERSIZE: Final = b"(too long to be looked at)"
+"""Stands for data that was dropped. It is no signed message and no text that anybody has: a hint."""
 
 
 class RedisSubscription:
@@ -27,8 +35,12 @@ class RedisSubscription:
     def __init__(self, url: str, *, subscribe_all: bool) -> None:
         self._url = url
         self._all = subscribe_all
-        self._client = open_client(url, client_name="hotconfig-reader")
-        self._pubsub: Any = self._client.pubsub()
+        self._client = open_client(url, client_name="hotconfig-reader", max_connections=1)
+        self._connection: Any = self._do(self._client.connection_pool.get_connection, "connect")
+        # redis-py offers no public way to wait on several things, nor to read without waiting.
+        self._socket: Any = self._connection._sock  # noqa: SLF001
+        self._frames = FrameReader()
+        self._events: list[Event] = []
 
     @classmethod
     def open(cls, url: str, services: Iterable[str], *, subscribe_all: bool = False) -> RedisSubscription:
@@ -41,7 +53,7 @@ class RedisSubscription:
         """
         subscription = cls(url, subscribe_all=subscribe_all)
         try:
-            subscription._start(services)
+            subscription._subscribe([ALL] if subscribe_all else map(service_pattern, services))
         except BaseException:
             subscription.close()
             raise
@@ -49,64 +61,81 @@ class RedisSubscription:
 
     def fileno(self) -> int:
         """The socket to wait on."""
-        connection = self._pubsub.connection
-        sock = getattr(connection, "_sock", None)  # redis-py offers no public way to wait on several things
-        if sock is None:
-            raise RedisUnavailableError(f"Redis at {describe(self._url)}: the connection is closed")
-        return int(sock.fileno())
+        return int(self._socket.fileno())
 
     def follow(self, services: Iterable[str]) -> bool:
         """Hear these services too; True: confirmations follow. With ``subscribe_all`` they are heard already."""
         patterns = [] if self._all else [service_pattern(service) for service in services]
         if patterns:
-            self._do(lambda: self._pubsub.psubscribe(*patterns), "subscribe")
+            self._subscribe(patterns)
         return bool(patterns)
 
     def ping(self) -> None:
         """Ask for a pong. redis-py's own health check only sends, and never minds the missing answer."""
-        self._do(self._pubsub.ping, "ping")
+        self._send("PING")
 
     def receive(self, limit: int) -> list[Event]:
         """What has arrived, without blocking."""
-        events: list[Event] = []
-        while len(events) < limit:
-            raw = self._do(lambda: self._pubsub.get_message(timeout=0), "listen")
-            if raw is None:
+        while len(self._events) < limit:
+            data = self._do(self._read, "listen")
+            if data is None:
                 break
-            event = _event(raw)
-            if event is not None:
-                events.append(event)
-        return events
+            frames = self._do(partial(self._frames.feed, data), "listen")
+            self._events += filter(None, map(self._event, frames))
+        taken, self._events = self._events[:limit], self._events[limit:]
+        return taken
 
     def close(self) -> None:
         """Close the socket; never raises."""
         try:
-            self._pubsub.close()
+            self._connection.disconnect()
             self._client.close()
         except (redis.RedisError, OSError):
             return
 
     def abandon(self) -> None:
         """In a forked child: close the copy of the socket, send nothing."""
-        sock = getattr(self._pubsub.connection, "_sock", None)
-        if sock is not None:
-            sock.close()
+        self._socket.close()
 
-    def _start(self, services: Iterable[str]) -> None:
-        patterns = [ALL] if self._all else [service_pattern(service) for service in services]
-        self._do(lambda: self._pubsub.psubscribe(*patterns), "subscribe")
+    def _subscribe(self, patterns: Iterable[str]) -> None:
+        self._send("PSUBSCRIBE", *patterns)
 
-    def _do(self, call: Any, action: str) -> Any:
+    def _send(self, *command: str) -> None:
+        self._do(lambda: self._connection.send_command(*command, check_health=False), command[0].lower())
+
+    def _read(self) -> bytes | None:
+        """Some bytes, or None when there are none now."""
+        timeout_s = self._socket.gettimeout()
+        self._socket.settimeout(0)
+        try:
+            data: bytes = self._socket.recv(CHUNK_BYTES)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return None
+        finally:
+            self._socket.settimeout(timeout_s)
+        if not data:
+            raise ConnectionResetError("the server closed the connection")
+        return data
+
+    def _event(self, frame: Value) -> Event | None:
+        match frame:
+            case [b"pmessage", _, bytes() as channel, data]:
+                return Message(channel, data if isinstance(data, bytes) else OVERSIZE)
+            case [b"psubscribe", bytes() as pattern, _]:
+                return Confirmed(pattern.decode("utf-8", "replace"))
+            case [b"pong", _] | b"PONG":
+                return Pong()
+            case bytes() as error if error.startswith(b"-"):
+                said = error[1:].decode("utf-8", "replace")
+                kind = redis.exceptions.NoPermissionError if said.startswith("NOPERM") else redis.ResponseError
+                raise translate(kind(said), self._url, "subscribe")
+            case _:
+                return None
+
+    def _do(self, call: Callable[[], T], action: str) -> T:
         try:
             return call()
         except (redis.RedisError, OSError) as error:
             raise translate(error, self._url, action) from error
-
-
-def _event(raw: dict[str, Any]) -> Event | None:
-    kind = raw["type"]
-    if kind in _MESSAGES:
-        return Message(bytes(raw["channel"]), bytes(raw["data"]))
-    if kind in _CONFIRMATIONS:
-        return Confirmed(bytes(raw["channel"]).decode("utf-8", "replace"))
-    return Pong() if kind == "pong" else None
+        except ProtocolError as error:
+            raise RedisUnavailableError(f"Redis at {describe(self._url)} speaks another protocol: {error}") from error

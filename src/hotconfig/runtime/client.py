@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import inspect
 import json
 import logging
 import threading
@@ -18,7 +19,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar, cast
 
 from pydantic import BaseModel
 
@@ -97,8 +98,11 @@ class HotConfig:
         self.store = Store(self._get_publisher, self._find, self._refresh)
 
     @classmethod
-    def from_env(cls) -> Self:
-        """Make one from ``HOTCONFIG_DATABASE_URL``, ``HOTCONFIG_REDIS_URL``, ``HOTCONFIG_SCHEMA``.
+    def from_env(cls, *, timing: Timing | None = None) -> Self:
+        """Make one from the environment.
+
+        ``HOTCONFIG_DATABASE_URL`` is needed; ``HOTCONFIG_REDIS_URL``, ``HOTCONFIG_SCHEMA``,
+        ``HOTCONFIG_SUBSCRIBE_ALL`` and ``HOTCONFIG_LISTEN`` stand for the arguments of the class.
 
         Raises:
             ConfigurationError: ``HOTCONFIG_DATABASE_URL`` is not set.
@@ -115,6 +119,7 @@ class HotConfig:
             schema=found.schema_name,
             subscribe_all=found.subscribe_all,
             listen=found.listen,
+            timing=timing,
         )
 
     # Life cycle --------------------------------------------------------------------------------------------
@@ -243,6 +248,8 @@ class HotConfig:
             NotStartedError: ``start()`` was not called.
             DatabaseUnavailableError: no answer in time.
         """
+        if not isinstance(cast("object", settings_class), type):
+            raise UsageError(f"bind takes a class: pass {type(settings_class).__name__}, not an instance of it")
         service = service_of(settings_class)
         if on_invalid not in ("raise", "defaults"):
             raise UsageError('on_invalid= takes "raise" or "defaults"')
@@ -252,6 +259,7 @@ class HotConfig:
             known = followed is not None and live is not None
             if followed is None or live is None:
                 blueprint = Blueprint(settings_class, capture(settings_class), pins)
+                follower.register(service, *_schema_of(blueprint))
                 followed = Followed(blueprint, lenient=on_invalid == "defaults")
                 live = follower.follow(followed)
                 self._followed[service], self._loading[service] = followed, live
@@ -280,6 +288,8 @@ class HotConfig:
         Raises:
             NotBoundError, UnknownKeyError.
         """
+        if not callable(cast("object", listener)) or inspect.iscoroutinefunction(listener):
+            raise UsageError("on_change takes an ordinary function; in async code iterate over changes() instead")
         followed = self._find(settings)
         keys = None if key is None else frozenset({_field(followed, key)})
         registered = self._dispatcher.add(followed.service, listener, keys)
@@ -328,7 +338,7 @@ class HotConfig:
         ledger = follower.ledger
         verified_at_s = ledger.verified_at_s
         return Status(
-            state=State.CLOSED if self._closed else ledger.state,
+            state=State.CLOSED if self._closed else ledger.state if follower.alive else State.STALE,
             since=ledger.since,
             verified_age_s=None if verified_at_s is None else monotonic() - verified_at_s,
             redis={True: "connected", False: "away", None: "unused"}[follower.connected],
@@ -374,26 +384,26 @@ class HotConfig:
         try:
             loaded: M = live.result(timeout)
         except FutureTimeoutError:
-            self._forget(follower, service)
+            # Whoever else waits for the same load goes on waiting; the next call of bind joins it.
             raise DatabaseUnavailableError(
                 f"service {service!r}: PostgreSQL did not answer within {timeout} s; "
                 f"last error: {follower.ledger.last_error}"
             ) from None
         except BaseException:
-            self._forget(follower, service)
+            if live.done():
+                self._forget(follower, followed, live)
             raise
-        if not known:
-            if followed.problems:
-                logger.error("service %r: bound with defaults in place of: %s", service, ", ".join(followed.problems))
-            schema = json.dumps(followed.blueprint.json_schema(), sort_keys=True)
-            follower.register(service, hashlib.sha256(schema.encode()).hexdigest(), schema)
+        if not known and followed.problems:
+            logger.error("service %r: bound with defaults in place of: %s", service, ", ".join(followed.problems))
         return loaded
 
-    def _forget(self, follower: Follower, service: str) -> None:
+    def _forget(self, follower: Follower, followed: Followed[Any], live: Future[Any]) -> None:
+        """A load that failed; another may have begun meanwhile."""
         with self._lock:
-            self._followed.pop(service, None)
-            self._loading.pop(service, None)
-        follower.forget(service)
+            if self._loading.get(followed.service) is not live:
+                return
+            del self._followed[followed.service], self._loading[followed.service]
+        follower.forget(followed)
 
     def _waited_for(self, revision: int | Commit, settings: Target | None) -> Followed[Any]:
         if settings is not None:
@@ -421,6 +431,12 @@ def snapshot(settings: M) -> M:
     from hotconfig.core.live import current  # noqa: PLC0415
 
     return current(settings)
+
+
+def _schema_of(blueprint: Blueprint[Any]) -> tuple[str, str]:
+    """Hash and text of a class's JSON Schema."""
+    schema = json.dumps(blueprint.json_schema(), sort_keys=True)
+    return hashlib.sha256(schema.encode()).hexdigest(), schema
 
 
 def _check_same(followed: Followed[Any], settings_class: type[BaseModel], pins: Mapping[str, Any] | None) -> None:

@@ -46,8 +46,7 @@ class Listener:
             self._queue.append(event)
             self._wakeup.notify()
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="hotconfig-listener", daemon=True)
-                self._thread.start()
+                self._start()
 
     def close(self) -> None:
         """Deliver nothing more. Does not wait for a call under way."""
@@ -64,11 +63,23 @@ class Listener:
         thread.join(timeout_s)
         return not thread.is_alive()
 
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name="hotconfig-listener", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no thread to be had now; the next event tries again
+            self.errors += 1
+            logger.exception("a listener could not be started")
+        else:
+            self._thread = thread
+
     def _run(self) -> None:
         while (event := self._next()) is not None:
             try:
                 self._callback(event)
-            except Exception:  # a user's listener may raise anything; the others and the line go on
+            except BaseException as error:  # a user's listener may raise anything, sys.exit() too
+                if isinstance(error, GeneratorExit):
+                    raise
                 self.errors += 1
                 logger.exception("a listener of service %r raised at revision %d", event.service, event.revision)
 

@@ -24,6 +24,7 @@ from hotconfig.core.errors import (
     HotConfigError,
     InvalidStateError,
     NotStartedError,
+    UsageError,
 )
 from hotconfig.core.line import Followed, Line, head_of
 from hotconfig.core.listeners import Changed
@@ -57,6 +58,12 @@ class Timing:
     poll_s: float = 1.0
     stale_after_s: float = 30.0
 
+    def __post_init__(self) -> None:
+        """Raises ``UsageError`` for what is no time."""
+        for name, seconds in (("reconcile_s", self.reconcile_s), ("poll_s", self.poll_s)):
+            if not 0.01 <= seconds <= 86_400:
+                raise UsageError(f"Timing.{name} takes seconds from 0.01 to 86,400, not {seconds}")
+
 
 @dataclass(frozen=True, slots=True)
 class _Follow:
@@ -66,7 +73,7 @@ class _Follow:
 
 @dataclass(frozen=True, slots=True)
 class _Forget:
-    service: str
+    followed: Followed[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +174,9 @@ class Follower:
         """Take a commit that this very process made: it need not come back over Redis."""
         self._inbox.post(change_set)
 
-    def forget(self, service: str) -> None:
-        """Give up a service that could not be loaded."""
-        self._inbox.post(_Forget(service))
+    def forget(self, followed: Followed[Any]) -> None:
+        """Give up a service that could not be loaded; not another attempt at it."""
+        self._inbox.post(_Forget(followed))
 
     def register(self, service: str, schema_hash: str, json_schema: str) -> None:
         """Have a JSON Schema stored, some time."""
@@ -189,7 +196,7 @@ class Follower:
             raise NotStartedError("closed while waiting for a revision")
         return False
 
-    def catch_up(self, followed: Followed[Any], revision: int, timeout_s: float = 5.0) -> None:
+    def catch_up(self, followed: Followed[Any], revision: int, timeout_s: float = 1.0) -> None:
         """Read PostgreSQL now, and wait until the line knows this revision or a newer one."""
         self._inbox.post(_Command.READ)
         self.ledger.wait(
@@ -203,11 +210,18 @@ class Follower:
 
     # The line's thread ---------------------------------------------------------------------------------------------
 
+    @property
+    def alive(self) -> bool:
+        """Whether the line's thread runs."""
+        return self._thread.is_alive()
+
     def _run(self) -> None:
         while not self._stopping:
             try:
                 self._turn()
-            except Exception as error:  # outermost loop: nothing may end the line
+            except BaseException as error:  # outermost loop: nothing may end the line
+                if isinstance(error, GeneratorExit):
+                    raise
                 self.ledger.counters.line_errors += 1
                 logger.exception("the line stumbled and goes on")
                 self._news.drop_all(HotConfigError(f"unforeseen: {type(error).__name__}"), monotonic())
@@ -243,9 +257,10 @@ class Follower:
                 self.ledger.enter(self.line.flush())
             case _Follow(followed, live):
                 self._start_following(followed, live)
-            case _Forget(service):
-                self.line.followed.pop(service, None)
-                self._loading.pop(service, None)
+            case _Forget(followed):
+                if self.line.followed.get(followed.service) is followed:
+                    del self.line.followed[followed.service]
+                    self._loading.pop(followed.service, None)
             case _Contact(made):
                 self._contacts.append(made)
                 self._schedule.want()
@@ -352,7 +367,8 @@ class Follower:
     def _unanswered(self, error: HotConfigError) -> None:
         self.ledger.counters.read_failures += 1
         again = self._schedule.failed(monotonic())
-        self.ledger.note(error, again=again)
+        told = isinstance(error, ConfigurationError) and bool(self._contacts or self._loading)
+        self.ledger.note(error, again=again or told)
         if isinstance(error, ConfigurationError):
             self._give_up(error)
 
@@ -390,12 +406,23 @@ class Follower:
 
 
 def _invalid_at_start(followed: Followed[Any], outcome: Rejected) -> InvalidStateError:
-    return InvalidStateError(
-        f"service {followed.service!r}: what PostgreSQL holds at revision {outcome.revision} does not fit "
-        f"{followed.blueprint.settings_class.__name__}: {one_line(outcome.problems)}. Mend the rows (`hotconfig set`), "
-        'or bind with on_invalid="defaults".',
-        dict(outcome.problems),
-    )
+    blueprint, problems = followed.blueprint, outcome.problems
+    stored = {key: why for key, why in problems.items() if key in followed.texts and key not in blueprint.pins}
+    pinned = {key: why for key, why in problems.items() if key in blueprint.pins}
+    others = {key: why for key, why in problems.items() if key not in stored and key not in pinned}
+    name = blueprint.settings_class.__name__
+    said = [f"service {followed.service!r}: {name} cannot be made at revision {outcome.revision}"]
+    if stored:
+        advice = "" if followed.lenient else ', or bind with on_invalid="defaults"'
+        said.append(f"PostgreSQL holds what does not fit: {one_line(stored)} (mend it with `hotconfig set`{advice})")
+    if pinned:
+        said.append(f"pins do not fit: {one_line(pinned)}")
+    if others:
+        said.append(
+            f"not from PostgreSQL: {one_line(others)} (see the environment, files and defaults, "
+            f"or give a value with `hotconfig set {followed.service} --create`)"
+        )
+    return InvalidStateError(". ".join(said), dict(problems))
 
 
 def _shows(followed: Followed[Any], revision: int) -> bool:

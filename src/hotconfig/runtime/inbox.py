@@ -43,7 +43,8 @@ class Inbox(Generic[T]):
                 pass
         except OSError:
             pass  # drained
-        while self._items:
+        # Only what is here now: who takes may post again, and has other things to do in between.
+        for _ in range(len(self._items)):
             yield self._items.popleft()
 
     def close(self) -> None:

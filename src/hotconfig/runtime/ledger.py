@@ -38,16 +38,17 @@ class Ledger:
             self.counters.count(outcome)
             if isinstance(outcome, Applied):
                 moved = True
-                logger.info(
-                    "service %r: revision %d is live, changed keys: %s",
-                    outcome.service,
-                    outcome.revision,
-                    ", ".join(sorted(outcome.keys)) or "none",
-                )
+                if outcome.first:
+                    logger.info("service %r: loaded at revision %d", outcome.service, outcome.revision)
+                elif outcome.keys:
+                    keys, by = ", ".join(sorted(outcome.keys)), outcome.by or "several"
+                    logger.info(
+                        "service %r: revision %d changed %s, by %s", outcome.service, outcome.revision, keys, by
+                    )
             elif isinstance(outcome, Rejected) and outcome.stage is Stage.VALIDATE:
                 moved = True
                 logger.error(
-                    "service %r: revision %s was rejected, the last good values stay: %s",
+                    "service %r: revision %s does not fit and is not shown: %s",
                     outcome.service,
                     outcome.revision,
                     one_line(outcome.problems),

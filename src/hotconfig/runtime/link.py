@@ -99,17 +99,17 @@ class Link:
     def maybe_open(self, services: Iterable[str], now_s: float) -> None:
         """Connect if there is no connection and it is time to try.
 
-        Name resolution and connecting may block, the line may not; hence the thread.
+        Name resolution and connecting may block, the line may not; hence the thread. Raises as :meth:`follow`.
         """
-        if self._needed_at_s is None:
-            self._needed_at_s = now_s
+        self._needed_at_s = now_s if self._needed_at_s is None else self._needed_at_s
         if self.subscription is not None or self._opening or now_s < self._open_at_s:
             return
-        self._opening = True
-        self._thread = threading.Thread(
-            target=self._open, args=[frozenset(services)], name="hotconfig-connect", daemon=True
-        )
-        self._thread.start()
+        thread = threading.Thread(target=self._open, args=[frozenset(services)], name="hotconfig-connect", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise RetryableError(f"connecting to {self.name}: no thread can be started") from error
+        self._opening, self._thread = True, thread
 
     def opened(self, opened: Opened, now_s: float) -> Subscription:
         """Take over a new connection."""
@@ -210,7 +210,9 @@ class Link:
             subscription.close()
         except HotConfigError as error:
             self._post(OpenFailed(self, error))
-        except Exception as error:  # outermost loop of this small worker: silence would end all attempts
+        except BaseException as error:  # outermost loop of this small worker: silence would end all attempts
+            if isinstance(error, GeneratorExit):
+                raise
             logger.exception("connecting to %s failed in an unforeseen way", self.name)
             said = f"connecting to {self.name} failed: {type(error).__name__}"
             self._post(OpenFailed(self, RetryableError(said)))

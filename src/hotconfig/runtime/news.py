@@ -53,8 +53,8 @@ class News:
         """Open what is needed, close what is not, and watch what is open."""
         needed = self._needed()
         for link in needed:
-            link.maybe_open(services, now_s)
             with _Guard(self, link, now_s):
+                link.maybe_open(services, now_s)
                 link.watch(now_s)
         if self._listen is not None and self._listen not in needed and self._listen.subscription is not None:
             self._forget(self._listen)

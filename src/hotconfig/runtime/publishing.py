@@ -28,7 +28,7 @@ class Commit:
         changed: False when nothing differed: no commit was made, and ``revision`` is the head that was there.
         announced: Whether Redis took the news. If not, readers find the commit when they next look at PostgreSQL.
         keys: The keys that were written or deleted.
-        at: PostgreSQL's clock at the commit, ISO 8601 in UTC; empty when nothing changed.
+        at: PostgreSQL's clock at the commit, ISO 8601 in UTC; None when nothing changed.
     """
 
     service: str
@@ -36,7 +36,7 @@ class Commit:
     changed: bool
     announced: bool
     keys: tuple[str, ...]
-    at: str
+    at: str | None
 
 
 class Publisher:
@@ -82,7 +82,7 @@ class Publisher:
         written = self._writer.write(Order(service, made, sensitive, by, reason, expect, uuid4()))
         keys = tuple(change.key for change in made)
         if not written.moved:
-            return Commit(service, written.head.revision, changed=False, announced=False, keys=keys, at="")
+            return Commit(service, written.head.revision, changed=False, announced=False, keys=keys, at=None)
         change_set = ChangeSet(service, written.parent, written.head, made, written.at, by, reason, _trace())
         if self._deliver is not None:
             self._deliver(change_set)

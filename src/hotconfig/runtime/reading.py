@@ -74,19 +74,20 @@ class ReadingThread:
     def _next(self) -> dict[str, Head] | Registration | None:
         with self._wakeup:
             self._wakeup.wait_for(lambda: self._stopping or self._request is not None or self._registrations)
-            if self._stopping:
-                return None
-            if self._request is not None:
+            if self._request is not None and not self._stopping:
                 request, self._request = self._request, None
                 return request
-            return self._registrations.pop(0)
+            # Also on the way out: a program that lives for a moment leaves its schema behind all the same.
+            return self._registrations.pop(0) if self._registrations else None
 
     def _load(self, asked: Mapping[str, Head]) -> Answer | HotConfigError:
         try:
             return self._reader.load(asked)
         except HotConfigError as error:
             return error
-        except Exception as error:  # outermost loop of the worker: a lost answer would stall the line
+        except BaseException as error:  # outermost loop of the worker: a lost answer would stall the line
+            if isinstance(error, GeneratorExit):
+                raise
             logger.exception("reading PostgreSQL failed in an unforeseen way")
             return HotConfigError(f"reading PostgreSQL failed: {type(error).__name__}")
 

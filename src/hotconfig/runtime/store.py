@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
+from time import monotonic
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -12,11 +14,15 @@ from hotconfig.core.chain import Change
 from hotconfig.core.errors import ConflictError, InvalidValueError, UsageError
 from hotconfig.core.judge import applied
 from hotconfig.core.line import Followed
-from hotconfig.core.problems import one_line
+from hotconfig.core.problems import MODEL_KEY, one_line
 from hotconfig.runtime.publishing import Commit, Publisher
 
-MAX_RACES: Final = 10
-"""How often a write that has to be validated against the newest values starts over, when others are faster."""
+RACE_TIMEOUT_S: Final = 10.0
+"""How long a write that has to be validated against the newest values starts over while others are faster."""
+
+MAX_BY: Final = 256
+MAX_REASON: Final = 2000
+"""As the table has it; see 0001_truth.sql."""
 
 Target = BaseModel | type[BaseModel]
 
@@ -37,6 +43,7 @@ class Store:
         self._publisher = publisher
         self._followed = followed
         self._refresh = refresh
+        self._turns: dict[str, threading.Lock] = {}
 
     def set(
         self,
@@ -110,27 +117,33 @@ class Store:
         expect: int | None,
     ) -> Commit:
         _check_story(changes, by, reason)
-        blueprint = followed.blueprint
-        publisher = self._publisher()
-        for _ in range(MAX_RACES):
+        if expect is not None or not followed.blueprint.validates_across:
+            _validate(followed.blueprint, dict(followed.texts), changes)
+            return self._publish(followed, changes, by, reason, expect)
+        # Where validators look at several keys, what was validated must be what is written on top of. Threads of this
+        # process take turns; other processes are raced.
+        with self._turns.setdefault(followed.service, threading.Lock()):
+            return self._race(followed, changes, by, reason)
+
+    def _race(self, followed: Followed[Any], changes: tuple[Change, ...], by: str, reason: str | None) -> Commit:
+        deadline_s = monotonic() + RACE_TIMEOUT_S
+        while True:
             base = followed.head.revision if followed.head is not None else 0
-            _validate(blueprint, dict(followed.texts), changes)
-            # Where validators look at several keys, what was validated must be what is written on top of.
-            guard = expect if expect is not None or not blueprint.validates_across else base
+            _validate(followed.blueprint, dict(followed.texts), changes)
             try:
-                return publisher.commit(
-                    blueprint.service,
-                    changes,
-                    by=by,
-                    reason=reason,
-                    expect=guard,
-                    sensitive=blueprint.sensitive,
-                )
+                return self._publish(followed, changes, by, reason, base)
             except ConflictError:
-                if expect is not None:
+                if monotonic() > deadline_s:
                     raise
                 self._refresh(followed, base + 1)
-        raise ConflictError(f"service {blueprint.service!r}: others wrote faster {MAX_RACES} times in a row; try again")
+
+    def _publish(
+        self, followed: Followed[Any], changes: tuple[Change, ...], by: str, reason: str | None, expect: int | None
+    ) -> Commit:
+        blueprint = followed.blueprint
+        return self._publisher().commit(
+            blueprint.service, changes, by=by, reason=reason, expect=expect, sensitive=blueprint.sensitive
+        )
 
 
 def _validate(blueprint: Blueprint[Any], texts: dict[str, str | None], changes: tuple[Change, ...]) -> None:
@@ -138,11 +151,14 @@ def _validate(blueprint: Blueprint[Any], texts: dict[str, str | None], changes: 
     if built.instance is not None:
         return
     ours = {change.key for change in changes}
-    if not ours & built.problems.keys() and blueprint.build(texts).instance is None:
-        return  # it was invalid before, for other keys; do not stand in the way of mending it one by one
+    before = blueprint.build(texts).problems
+    if ours & before.keys() and not ours & built.problems.keys():
+        return  # several keys were broken, by hand; each may be mended by itself
+    theirs = ", ".join(sorted(built.problems.keys() - ours - {MODEL_KEY}))
     raise InvalidValueError(
-        f"service {blueprint.service!r}: not written, it does not fit {blueprint.settings_class.__name__}: "
-        + one_line(built.problems),
+        f"service {blueprint.service!r}: not written, {blueprint.settings_class.__name__} would reject it everywhere: "
+        f"{one_line(built.problems)}."
+        + (f" What PostgreSQL holds for {theirs} has to be mended first, or in the same update." if theirs else ""),
         dict(built.problems),
     )
 
@@ -150,7 +166,11 @@ def _validate(blueprint: Blueprint[Any], texts: dict[str, str | None], changes: 
 def _check_story(changes: tuple[Change, ...], by: str, reason: str | None) -> None:
     if not changes:
         raise UsageError("nothing to write: name at least one key")
-    if not by or len(by) > 256 or "\0" in by:
-        raise UsageError("by= must say who makes the change, in 1 to 256 characters")
-    if reason is not None and (len(reason) > 2000 or "\0" in reason):
-        raise UsageError("reason= takes at most 2,000 characters")
+    if not by or len(by) > MAX_BY or not _is_storable(by):
+        raise UsageError(f"by= must say who makes the change, in 1 to {MAX_BY} characters that UTF-8 can carry")
+    if reason is not None and (len(reason) > MAX_REASON or not _is_storable(reason)):
+        raise UsageError(f"reason= takes at most {MAX_REASON:,} characters that UTF-8 can carry")
+
+
+def _is_storable(text: str) -> bool:
+    return "\0" not in text and text.encode("utf-8", "ignore").decode() == text

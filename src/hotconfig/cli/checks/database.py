@@ -117,13 +117,13 @@ def _check_migrations(url: str, schema: str) -> Generator[Finding, None, bool]:
     try:
         missing = pending(url, schema)
     except ConfigurationError as error:
-        yield Finding("schema", "problem", f'"{schema}" does not fit this version', str(error))
+        yield Finding("schema", "problem", f"{schema!r} does not fit this version", str(error))
         return False
     if missing:
         names = ", ".join(f"{migration.number:04d} {migration.name}" for migration in missing)
-        yield Finding("schema", "problem", f'"{schema}" lacks {names}', "run: hotconfig migrate")
+        yield Finding("schema", "problem", f"{schema!r} lacks {names}", "run: hotconfig migrate")
         return len(missing) < len(migrations())
-    yield ok("schema", f'"{schema}" is at {migrations()[-1].number:04d}, the newest')
+    yield ok("schema", f"{schema!r} is at {migrations()[-1].number:04d}, the newest")
     return True
 
 

@@ -101,25 +101,40 @@ def _size(size: int) -> str:
 
 
 def _check_rights(client: Any, url: str) -> Iterator[Finding]:
+    publishing = _check_publishing(client, url)
+    yield _check_subscribing(url, publishes=publishing.state == "ok")
+    yield publishing
+
+
+def _check_subscribing(url: str, *, publishes: bool) -> Finding:
     try:
         with closing(RedisSubscription.open(url, [SERVICE])) as subscription:
             await_event(subscription, lambda event: isinstance(event, Confirmed))  # a refusal comes as an answer, too
     except AccessDeniedError as error:
-        yield Finding("subscribing", "problem", "this user may not hear a service's news", str(error))
+        if publishes:
+            return Finding(
+                "subscribing",
+                "warning",
+                "this user can announce and not follow",
+                "right for a tool that only writes; a program with live settings needs +subscribe +psubscribe +ping "
+                "and the channels &config:<service>:*",
+            )
+        return Finding("subscribing", "problem", "this user may not hear a service's news", str(error))
     except HotConfigError as error:
-        yield Finding("subscribing", "problem", "it did not work", str(error))
-    else:
-        yield ok("subscribing", f"this user may subscribe to config:{SERVICE}:*")
+        return Finding("subscribing", "problem", "it did not work", str(error))
+    return ok("subscribing", f"this user may subscribe to config:{SERVICE}:*")
+
+
+def _check_publishing(client: Any, url: str) -> Finding:
     try:
         client.publish(f"config:{SERVICE}:rights", b"")
     except NoPermissionError:
-        yield Finding(
+        return Finding(
             "publishing",
             "note",
             f"this user may not publish to config:{SERVICE}:*",
             "right for readers; a writer needs +publish and the channels &config:*",
         )
     except (redis.RedisError, OSError) as error:
-        yield Finding("publishing", "problem", "it did not work", str(translate(error, url, "publish")))
-    else:
-        yield ok("publishing", f"this user may publish to config:{SERVICE}:*")
+        return Finding("publishing", "problem", "it did not work", str(translate(error, url, "publish")))
+    return ok("publishing", f"this user may publish to config:{SERVICE}:*")

@@ -12,14 +12,14 @@ from typing import Final
 
 from pydantic import BaseModel
 
+from hotconfig.cli.catalog import DOCTOR
 from hotconfig.cli.checks.finding import Finding, ok
 from hotconfig.core.declaration import settings
 from hotconfig.core.errors import HotConfigError, RedisUnavailableError
 from hotconfig.core.names import key_channel
 from hotconfig.core.ports import Confirmed, Event, Message, Subscription
 
-SERVICE: Final = "hotconfig.doctor"
-"""Reserved: nobody's settings, so whoever listens there knows what it is."""
+SERVICE: Final = DOCTOR
 ROUNDS: Final = 20
 COMMITS: Final = 3
 BUDGET_MS: Final = 100.0

@@ -109,7 +109,9 @@ def _(left: Mapping[object, object], right: Mapping[object, object]) -> bool:
 
 @_same.register
 def _(left: BaseModel, right: BaseModel) -> bool:
-    return same_value(left.__dict__, right.__dict__) and same_value(left.__pydantic_extra__, right.__pydantic_extra__)
+    return same_value(_declared(left), _declared(right)) and same_value(
+        left.__pydantic_extra__, right.__pydantic_extra__
+    )
 
 
 def _same_entries(left: Mapping[object, object], right: Mapping[object, object]) -> bool:
@@ -128,3 +130,8 @@ def _same_entries(left: Mapping[object, object], right: Mapping[object, object])
 def _taken(entry: tuple[object, object], rest: dict[object, tuple[object, object]]) -> bool:
     found = next((key for key, twin in rest.items() if same_value(entry, twin)), None)
     return found is not None and rest.pop(found, None) is not None
+
+
+def _declared(model: BaseModel) -> dict[str, object]:
+    """The fields alone: an instance's ``__dict__`` also keeps cached properties."""
+    return {name: value for name, value in model.__dict__.items() if name in type(model).model_fields}

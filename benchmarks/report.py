@@ -1,0 +1,122 @@
+"""Showing rows: a table for people, JSON for programs. Must not know how anything was measured."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.results import Row, Summary
+
+PACKAGES: Final = ("hotconfig", "pydantic", "pydantic-core", "pydantic-settings", "psycopg", "redis", "hiredis")
+HEADINGS: Final = ("figure", "n", "p50", "p99", "p99.9", "max", "floor's p50", "ratio", "bound", "held")
+_HELD: Final = {True: "yes", False: "NO", None: ""}
+
+
+def environment(servers: Mapping[str, str]) -> dict[str, Any]:
+    """The machine and the versions that the figures hold for."""
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "processor": _processor(),
+        "cpus": os.cpu_count(),
+        "load_1_min": round(os.getloadavg()[0], 2),
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "servers": dict(servers),
+    }
+
+
+def as_json(rows: Iterable[Row], described: Mapping[str, Any]) -> str:
+    """Everything, with each row's ``ratio``, ``value`` and ``held`` worked out."""
+    listed = [
+        asdict(row) | {"judged": row.judged.value, "ratio": row.ratio, "value": row.value, "held": row.held}
+        for row in rows
+    ]
+    return json.dumps({"environment": dict(described), "rows": listed}, indent=2)
+
+
+def as_cells(row: Row) -> tuple[str, ...]:
+    """A row under :data:`HEADINGS`."""
+    measured = row.measured
+    return (
+        f"{row.figure}: {row.name} [{row.unit}]",
+        str(measured.n),
+        *(number(value) for value in (measured.p50, measured.p99, measured.p999, measured.maximum)),
+        _floor(row.floor),
+        "" if row.ratio is None else f"{row.ratio:.2f}",
+        "" if row.bound is None else f"{'<' if row.below else '≤'} {row.bound:g} {row.judged.value}",
+        _HELD[row.held],
+    )
+
+
+def as_text(rows: Sequence[Row]) -> str:
+    """A table in plain characters."""
+    table = [HEADINGS, *(as_cells(row) for row in rows)]
+    widths = [max(len(line[column]) for line in table) for column in range(len(HEADINGS))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) if not column else cell.rjust(width) for column, (cell, width) in enumerate(pairs))
+        for pairs in (list(zip(line, widths, strict=True)) for line in table)
+    )
+
+
+def show(rows: Sequence[Row], described: Mapping[str, Any]) -> None:
+    """Print the table, how each row came about, and the environment."""
+    _print_table(rows)
+    print()
+    for row in rows:
+        against = f" against {row.floor_name}" if row.floor_name else ""
+        warm_up = f" {row.warm_up} discarded first." if row.warm_up else ""
+        print(f"{row.figure}: {row.name}{against}: {row.how}{warm_up}")
+    print()
+    for name, value in described.items():
+        print(f"{name}: {value}")
+
+
+def number(value: float) -> str:
+    """Three significant digits, without exponents."""
+    if value == 0 or abs(value) >= 100:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def _floor(floor: Summary | None) -> str:
+    return "" if floor is None else number(floor.p50)
+
+
+def _print_table(rows: Sequence[Row]) -> None:
+    try:
+        from rich.console import Console
+        from rich.table import Table
+    except ImportError:
+        print(as_text(rows))
+        return
+    console = Console()
+    if not console.is_terminal:  # rich would wrap to 80 columns
+        print(as_text(rows))
+        return
+    table = Table(*HEADINGS)
+    for row in rows:
+        table.add_row(*as_cells(row), style="red" if row.held is False else None)
+    console.print(table)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")

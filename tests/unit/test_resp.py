@@ -1,0 +1,65 @@
+"""Frames come out the same, in whatever pieces the bytes came in."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hotconfig.core.resp import MAX_BULK_BYTES, FrameReader, ProtocolError, Value
+
+SCALARS = st.none() | st.integers(-(2**63), 2**63 - 1) | st.binary(max_size=60)
+FRAMES = st.lists(st.lists(SCALARS, max_size=5), max_size=6)
+
+
+def packed(value: object) -> bytes:
+    match value:
+        case None:
+            return b"$-1\r\n"
+        case int():
+            return b":%d\r\n" % value
+        case bytes():
+            return b"$%d\r\n%s\r\n" % (len(value), value)
+        case list():
+            return b"*%d\r\n" % len(value) + b"".join(packed(item) for item in value)
+        case _:
+            raise AssertionError(value)
+
+
+@given(FRAMES, st.lists(st.integers(1, 40), min_size=1))
+def test_any_pieces_give_the_same_frames(frames: list[Value], sizes: list[int]) -> None:
+    data = b"".join(map(packed, frames))
+    reader = FrameReader()
+    found: list[Value] = []
+    at = turn = 0
+    while at < len(data):
+        size = sizes[turn % len(sizes)]
+        found += reader.feed(data[at : at + size])
+        at, turn = at + size, turn + 1
+    assert found == frames
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_frames_or_a_protocol_error(data: bytes) -> None:
+    reader = FrameReader()
+    try:
+        for position in range(len(data)):
+            reader.feed(data[position : position + 1])
+    except ProtocolError:
+        pass
+
+
+@pytest.mark.parametrize("chunk", [1000, 65_536, 10**9])
+def test_what_is_too_long_is_dropped_as_it_comes_and_what_follows_is_read(chunk: int) -> None:
+    frame = [b"pmessage", b"config:ai:*", b"config:ai:x", b"x" * (5 * MAX_BULK_BYTES)]
+    data = packed(frame) + packed([b"pong", b""])
+    reader = FrameReader()
+    found: list[Value] = []
+    for at in range(0, len(data), chunk):
+        found += reader.feed(data[at : at + chunk])
+        assert len(reader._buffer) <= MAX_BULK_BYTES
+    assert found == [[*frame[:3], None], [b"pong", b""]]
+
+
+def test_simple_strings_and_errors() -> None:
+    assert FrameReader().feed(b"+PONG\r\n-NOPERM no\r\n") == [b"PONG", b"-NOPERM no"]
