@@ -52,6 +52,7 @@ def types(session: nox.Session) -> None:
     session.run("mypy")
     session.run("pyright")
     session.run("pyright", "--verifytypes", "hotconfig", "--ignoreexternal")
+    session.run("pytest", "tests/typing")
 
 
 @nox.session(python=PYTHONS)
@@ -68,11 +69,11 @@ def docs(session: nox.Session) -> None:
     session.run("pytest", "tests/docs", *session.posargs)
 
 
-@nox.session
+@nox.session(python=[version for version in PYTHONS if version != "3.12"])
 def bench(session: nox.Session) -> None:
     """Measure, side by side with the bare libraries."""
     session.install("-e", ".", *group("bench"))
-    session.run("python", "-m", "benchmarks", *session.posargs)
+    session.run("python", "-m", "benchmarks", *(session.posargs or ["--json", f"bench-{session.python}.json"]))
 
 
 @nox.session

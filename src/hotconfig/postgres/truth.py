@@ -5,7 +5,7 @@ Owns every statement that is not a migration. Must not know Redis, threads or se
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any, Final, LiteralString
 
