@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Generator
 
@@ -196,3 +197,15 @@ def test_starting_without_postgresql_fails_typed_and_in_time(migrated_url: str, 
     assert "127.0.0.1" in str(caught.value)
     assert "hidden-password" not in str(caught.value)
     client.close()
+
+
+def test_a_quiet_redis_stays_connected(migrated_url: str, redis_url: str) -> None:
+    with hotconfig.HotConfig(migrated_url, redis_url) as client:
+        client.bind(AISettings)
+        assert not threading.Event().wait(2.5), "four pings, with nothing else to hear"
+        status = client.status()
+        assert (status.redis, status.counters["connections"], status.counters["connection_failures"]) == (
+            "connected",
+            1,
+            0,
+        )

@@ -81,7 +81,7 @@ class RedisSubscription:
             if data is None:
                 break
             frames = self._do(partial(self._frames.feed, data), "listen")
-            self._events += filter(None, map(self._event, frames))
+            self._events += [event for event in map(self._event, frames) if event is not None]
         taken, self._events = self._events[:limit], self._events[limit:]
         return taken
 

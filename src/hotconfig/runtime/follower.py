@@ -170,9 +170,10 @@ class Follower:
         self._inbox.post(_Follow(followed, live))
         return live
 
-    def deliver(self, change_set: ChangeSet) -> None:
-        """Take a commit that this very process made: it need not come back over Redis."""
-        self._inbox.post(change_set)
+    def deliver(self, change_set: ChangeSet, *, announced: bool) -> None:
+        """Take a commit that this very process made, unless it comes back over Redis in a moment anyway."""
+        if not (announced and self.connected and change_set.complete):
+            self._inbox.post(change_set)
 
     def forget(self, followed: Followed[Any]) -> None:
         """Give up a service that could not be loaded; not another attempt at it."""

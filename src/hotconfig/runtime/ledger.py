@@ -40,7 +40,7 @@ class Ledger:
                 moved = True
                 if outcome.first:
                     logger.info("service %r: loaded at revision %d", outcome.service, outcome.revision)
-                elif outcome.keys:
+                elif outcome.keys and logger.isEnabledFor(logging.INFO):
                     keys, by = ", ".join(sorted(outcome.keys)), outcome.by or "several"
                     logger.info(
                         "service %r: revision %d changed %s, by %s", outcome.service, outcome.revision, keys, by

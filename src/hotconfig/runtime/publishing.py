@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 from uuid import uuid4
 
 from hotconfig.core.chain import Change, ChangeSet
@@ -39,6 +40,14 @@ class Commit:
     at: str | None
 
 
+class Deliver(Protocol):
+    """How the process that writes hears of its own commits."""
+
+    def __call__(self, change_set: ChangeSet, *, announced: bool) -> None:
+        """Called by the thread that writes."""
+        ...
+
+
 class Publisher:
     """Commits texts. Any thread may use it.
 
@@ -46,7 +55,7 @@ class Publisher:
         writer: Where the truth is written.
         announcer: Where it is announced; None without Redis.
         keyring: The signing keys as somebody else last read them; empty: the writer reads them, once.
-        deliver: Hears of every commit before Redis does, with all values.
+        deliver: Hears of every commit, with all values.
     """
 
     def __init__(
@@ -54,7 +63,7 @@ class Publisher:
         writer: Writer,
         announcer: Announcer | None,
         keyring: Callable[[], Keyring] = dict[int, bytes],
-        deliver: Callable[[ChangeSet], None] | None = None,
+        deliver: Deliver | None = None,
     ) -> None:
         self._writer = writer
         self._announcer = announcer
@@ -84,9 +93,10 @@ class Publisher:
         if not written.moved:
             return Commit(service, written.head.revision, changed=False, announced=False, keys=keys, at=None)
         change_set = ChangeSet(service, written.parent, written.head, made, written.at, by, reason, _trace())
+        told = tuple(_told(change, sensitive) for change in made) if sensitive else made
+        announced = self._announce(change_set if told is made else replace(change_set, changes=told))
         if self._deliver is not None:
-            self._deliver(change_set)
-        announced = self._announce(replace(change_set, changes=tuple(_told(change, sensitive) for change in made)))
+            self._deliver(change_set, announced=announced)
         return Commit(service, written.head.revision, changed=True, announced=announced, keys=keys, at=written.at)
 
     def close(self) -> None:

@@ -12,12 +12,11 @@ from typing import Any
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from hotconfig.core.chain import ChangeSet
 from hotconfig.core.listeners import Changed
 from hotconfig.core.wire import Keyring
 from hotconfig.runtime.follower import Follower, Timing
 from hotconfig.runtime.link import OpenSubscription
-from hotconfig.runtime.publishing import Publisher
+from hotconfig.runtime.publishing import Deliver, Publisher
 
 
 class Environment(BaseSettings):
@@ -72,8 +71,8 @@ class Wiring:
         url, schema = self.database_url, self.schema
         return lambda _: PostgresListener.open(url, schema)
 
-    def publisher(self, keyring: Callable[[], Keyring], deliver: Callable[[ChangeSet], None]) -> Publisher:
-        """The writing side. Does no I/O. ``deliver`` hears of every commit before Redis does."""
+    def publisher(self, keyring: Callable[[], Keyring], deliver: Deliver) -> Publisher:
+        """The writing side. Does no I/O. ``deliver`` hears of every commit."""
         from hotconfig.postgres.truth import PostgresWriter  # noqa: PLC0415
 
         writer = PostgresWriter(self.database_url, schema=self.schema)
