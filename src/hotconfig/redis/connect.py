@@ -57,7 +57,8 @@ def translate(error: Exception, url: str, action: str) -> HotConfigError:
     if isinstance(error, redis.AuthenticationError | redis.exceptions.NoPermissionError):
         return AccessDeniedError(
             f"Redis at {where} refused to {action}: {str(error).rstrip('.')}. "
-            "Check user and password in the URL, and the ACL: readers need +subscribe +psubscribe +ping and the literal pattern &config:<service>:*, writers +publish."
+            "Check user and password in the URL, and the ACL: readers need +subscribe "
+            "+psubscribe +ping and the literal pattern &config:<service>:*, writers +publish."
         )
     return RedisUnavailableError(f"Redis at {where} did not answer ({action}): {error}")
 
