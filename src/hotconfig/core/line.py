@@ -95,7 +95,7 @@ class Line:
             return Stale(service)
         if followed.head is not None and followed.head.revision >= revision:
             return Duplicate(service)
-        return NeedsRead(service, "notification")
+        return NeedsRead(service, "notification", patient=True)
 
     def flush(self) -> list[Outcome]:
         """Validate, swap and tell what was accepted since the last call, one outcome per change set."""

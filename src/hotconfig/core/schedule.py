@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from hotconfig.core.backoff import Backoff, TokenBucket, jittered
-from hotconfig.core.ports import Message
+from hotconfig.core.ports import Message, Notified
 
 PATIENCE_S: Final = 0.003
 """How long a message that is ahead of its parent may wait for it: concurrent writers publish out of order."""
+NOTIFIED_PATIENCE_S: Final = 0.001
+"""The same for a notification: of this process's own commit it comes before the commit's own answer."""
 SUBSCRIBE_PATIENCE_S: Final = 1.5
 """How long a first load waits for the subscription to be confirmed, before it reads without one."""
 HINTED_READS_PER_S: Final = 20.0
@@ -24,7 +26,7 @@ class Patience:
     """Messages of one service that may explain themselves in a moment."""
 
     due_s: float
-    messages: list[Message] = field(default_factory=list[Message])
+    messages: list[Message | Notified] = field(default_factory=list["Message | Notified"])
 
 
 class ReadSchedule:
@@ -53,9 +55,10 @@ class ReadSchedule:
         """Read as soon as the ration allows."""
         self._hinted = True
 
-    def wait_a_moment(self, service: str, now_s: float, message: Message) -> None:
+    def wait_a_moment(self, service: str, now_s: float, message: Message | Notified) -> None:
         """Keep a message to be judged again in a moment."""
-        patience = self.patience.setdefault(service, Patience(now_s + PATIENCE_S))
+        patience_s = NOTIFIED_PATIENCE_S if isinstance(message, Notified) else PATIENCE_S
+        patience = self.patience.setdefault(service, Patience(now_s + patience_s))
         if len(patience.messages) < MAX_PATIENT:
             patience.messages.append(message)
         else:

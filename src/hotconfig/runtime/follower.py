@@ -313,14 +313,14 @@ class Follower:
             self.ledger.counters.messages += 1
             self._judged(self.line.receive(event.channel, event.data), event)
         elif isinstance(event, Notified):
-            self._judged(self.line.notified(*event), None)
+            self._judged(self.line.notified(*event), event)
         elif isinstance(event, Confirmed):
             link.confirmed()
             self._schedule.want()
         else:
             link.ponged()
 
-    def _judged(self, outcome: Outcome | None, message: Message | None) -> None:
+    def _judged(self, outcome: Outcome | None, message: Message | Notified | None) -> None:
         if outcome is None:
             return
         self.ledger.counters.count(outcome)
@@ -333,7 +333,10 @@ class Follower:
     def _judge_again(self, service: str) -> None:
         """What explained itself meanwhile needs no read."""
         patience = self._schedule.patience.pop(service)
-        again = [self.line.receive(message.channel, message.data) for message in patience.messages]
+        again = [
+            self.line.notified(*message) if isinstance(message, Notified) else self.line.receive(*message)
+            for message in patience.messages
+        ]
         self.ledger.enter(self.line.flush())
         if not patience.messages:
             self._schedule.want()  # a first load that no confirmation came for
