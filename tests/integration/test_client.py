@@ -186,7 +186,7 @@ def test_what_validates_only_together_is_validated_against_what_others_wrote_mea
     start_client: ClientFactory,
 ) -> None:
     writer = start_client(redis=None, timing=Timing(poll_s=0.05))
-    behind = start_client(redis=None, timing=Timing(poll_s=60, reconcile_s=60))
+    behind = start_client(redis=None, listen=False, timing=Timing(poll_s=60, reconcile_s=60))
     limits, writers = behind.bind(LimitSettings), writer.bind(LimitSettings)
     writer.store.set(writers, high=5, by=BY)
     assert limits.high == 10

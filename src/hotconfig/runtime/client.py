@@ -186,6 +186,7 @@ class HotConfig:
         self._lock = threading.RLock()
         self._dispatcher = self._dispatcher.reborn()
         self._publisher = None
+        self.store.renew()
         self._followed = {name: each.reborn() for name, each in self._followed.items() if each.live is not None}
         self._loading = {}
         self._follower = follower = self._wiring.follower(self._dispatcher.tell, self._timing)

@@ -45,6 +45,10 @@ class Store:
         self._refresh = refresh
         self._turns: dict[str, threading.Lock] = {}
 
+    def renew(self) -> None:
+        """In a forked child: locks that a thread of the parent held there are held for ever here."""
+        self._turns = {}
+
     def set(
         self,
         settings: Target,

@@ -1,0 +1,63 @@
+"""The announcer on a Redis in memory: what goes out, in which order, and that a dead connection is not used again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import fakeredis
+import pytest
+
+from hotconfig.core.chain import Change
+from hotconfig.core.errors import RedisUnavailableError
+from hotconfig.core.wire import decode
+from hotconfig.redis import publish
+from hotconfig.redis.publish import RedisAnnouncer
+from tests.support.fakes import KEYRING, MemoryTruth
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> fakeredis.FakeServer:
+    server = fakeredis.FakeServer()
+
+    def open_client(url: str, **options: Any) -> Any:
+        return fakeredis.FakeRedis(server=server, protocol=2)
+
+    monkeypatch.setattr(publish, "open_client", open_client)
+    return server
+
+
+@pytest.fixture
+def announcer(server: fakeredis.FakeServer) -> Iterator[RedisAnnouncer]:
+    announcer = RedisAnnouncer("redis://nowhere")
+    yield announcer
+    announcer.close()
+
+
+def test_the_signed_change_set_goes_first_and_the_plain_texts_follow(
+    server: fakeredis.FakeServer, announcer: RedisAnnouncer
+) -> None:
+    ear: Any = cast("Any", fakeredis.FakeRedis(server=server)).pubsub()
+    ear.psubscribe("config:ai:*")
+    assert ear.get_message(timeout=1)["type"] == "psubscribe"
+    change_set = MemoryTruth().commit("ai", Change("threshold", "0.90"), Change("model", "gpt-4o"))
+    announcer.announce(change_set, KEYRING)
+    heard = [ear.get_message(timeout=1) for _ in range(3)]
+    assert decode(heard[0]["channel"], heard[0]["data"], KEYRING) == change_set
+    assert [(message["channel"], message["data"]) for message in heard[1:]] == [
+        (b"config:ai:threshold", b"0.90"),
+        (b"config:ai:model", b"gpt-4o"),
+    ]
+    ear.close()
+
+
+def test_a_server_that_is_away_is_said_and_the_next_announcement_works(
+    server: fakeredis.FakeServer, announcer: RedisAnnouncer
+) -> None:
+    truth = MemoryTruth()
+    announcer.announce(truth.commit("ai", Change("threshold", "0.1")), KEYRING)
+    server.connected = False
+    with pytest.raises(RedisUnavailableError):
+        announcer.announce(truth.commit("ai", Change("threshold", "0.2")), KEYRING)
+    server.connected = True
+    announcer.announce(truth.commit("ai", Change("threshold", "0.3")), KEYRING)
