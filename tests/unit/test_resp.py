@@ -57,7 +57,7 @@ def test_what_is_too_long_is_dropped_as_it_comes_and_what_follows_is_read(chunk:
     found: list[Value] = []
     for at in range(0, len(data), chunk):
         found += reader.feed(data[at : at + chunk])
-        assert len(reader._buffer) <= MAX_BULK_BYTES
+        assert len(reader._rest) <= MAX_BULK_BYTES
     assert found == [[*frame[:3], None], [b"pong", b""]]
 
 

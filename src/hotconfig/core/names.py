@@ -7,6 +7,7 @@ database, so that a hand-written row cannot bring in a name that a channel could
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from hotconfig.core.errors import DeclarationError
@@ -73,6 +74,7 @@ def service_pattern(service: str) -> str:
     return f"{PREFIX}{service}:*"
 
 
+@lru_cache(maxsize=1024)
 def parse_channel(raw: bytes) -> Channel | None:
     """Take a channel apart into exactly its parts, or None if it is not one of ours."""
     try:
