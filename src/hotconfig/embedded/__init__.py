@@ -7,6 +7,8 @@ starting a server, raises ``EmbeddedServerError`` where there is none for the pl
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
@@ -57,12 +59,29 @@ def servers(on_progress: Callable[[str], None] | None = None) -> Generator[Serve
         begun = time.monotonic()
         for server in (running.postgres, running.valkey):
             stack.callback(server.stop)
-            server.launch()
+            with _uninterrupted():
+                server.launch()
             report(f"preparing {server.label} …")
         for server in (running.valkey, running.postgres):
             server.wait_ready()
             report(f"{server.label} ready on port {server.port} after {time.monotonic() - begun:.1f} s")
         yield running
+
+
+@contextmanager
+def _uninterrupted() -> Generator[None]:
+    """Put Ctrl-C off until the block is over: one in the midst of it would leave a directory that nobody removes yet."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+        if pressed:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _unheard(_line: str) -> None:
