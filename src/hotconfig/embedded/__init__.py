@@ -70,7 +70,7 @@ def servers(on_progress: Callable[[str], None] | None = None) -> Generator[Serve
 
 @contextmanager
 def _uninterrupted() -> Generator[None]:
-    """Put Ctrl-C off until the block is over: one in the midst of it would leave a directory that nobody removes yet."""
+    """Put Ctrl-C off until the block is over: in its midst it would leave a directory that nobody removes yet."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
