@@ -5,6 +5,7 @@ Tests that stop, kill or freeze a server take ``own_postgres`` or ``own_valkey``
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator
 
 import pytest
@@ -15,6 +16,10 @@ from tests.support import skips, waiting
 from tests.support.databases import FAST, Databases
 from tests.support.servers import postgres_15_binaries
 from tests.support.waiting import Eventually
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell without job control starts its background commands deaf to Ctrl-C, and so would be all that tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Reports = Generator[None, pytest.TestReport, pytest.TestReport]
 CollectReports = Generator[None, pytest.CollectReport, pytest.CollectReport]
