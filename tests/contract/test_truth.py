@@ -524,7 +524,8 @@ def test_writers_of_every_kind_never_block_each_other_for_good(known: bool, desk
     with ThreadPoolExecutor(len(KINDS)) as pool:
         found = dict(zip(KINDS, pool.map(work, KINDS), strict=True))
     assert found.pop("expecting") <= {"HC002"}
-    assert set[str | None]().union(*found.values()) == set()  # no deadlock
+    # No deadlock. On a service that is new, PostgreSQL may have to end one among the first inserts; writers try again.
+    assert set[str | None]().union(*found.values()) <= (set() if known else {"40P01"})
     assert desk.broken() is None
 
 

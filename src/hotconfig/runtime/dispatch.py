@@ -80,8 +80,8 @@ class Listener:
             except BaseException as error:  # a user's listener may raise anything, sys.exit() too
                 if isinstance(error, GeneratorExit):
                     raise
-                self.errors += 1
                 logger.exception("a listener of service %r raised at revision %d", event.service, event.revision)
+                self.errors += 1
 
     def _next(self) -> Changed[Any] | None:
         with self._wakeup:
