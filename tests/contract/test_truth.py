@@ -716,7 +716,7 @@ def test_the_archive_tells_the_newest_first(desk: Desk) -> None:
 def test_schemas_are_kept_once_the_newest_first(desk: Desk, reader: PostgresReader) -> None:
     reader.register("ai", "one", '{"a": 1}')
     reader.register("ai", "one", '{"a": 1}')
-    desk.archive.register("ai", "two", {"b": 2})
+    reader.register("ai", "two", '{"b": 2}')
     assert desk.archive.schemas("ai") == [{"b": 2}, {"a": 1}]
     assert desk.archive.schemas("email") == []
 

@@ -10,7 +10,6 @@ from operator import itemgetter
 from typing import Any, Final, LiteralString
 
 import psycopg
-from psycopg.types.json import Jsonb
 
 from hotconfig.core.chain import Change, Head, Recorded, genesis
 from hotconfig.core.errors import (
@@ -275,13 +274,6 @@ class Archive:
             {"service": service},
         )
         return [dict(row[0]) for row in rows]
-
-    def register(self, service: str, schema_hash: str, json_schema: Mapping[str, Any]) -> None:
-        """Store a JSON Schema."""
-        self._ask(
-            "SELECT {schema}.register_schema(%(service)s, %(hash)s, %(schema)s)",
-            {"service": service, "hash": schema_hash, "schema": Jsonb(dict(json_schema))},
-        )
 
     def close(self) -> None:
         """Close the connections."""

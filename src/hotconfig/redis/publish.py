@@ -17,7 +17,7 @@ MAX_IDLE: Final = 4
 class RedisAnnouncer:
     """Publishes, from any thread. See :class:`hotconfig.core.ports.Announcer` for what it promises.
 
-    Uses redis-py's connections, but not its pipeline, which costs a writer as much as the round trip itself.
+    Uses redis-py's connections, but not its pipeline, which takes a quarter longer for the same round trip.
     """
 
     def __init__(self, url: str) -> None:

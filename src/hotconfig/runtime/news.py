@@ -35,6 +35,7 @@ class News:
         self._selector = selector
         self._listen = listen
         self._on_trouble = on_trouble
+        self._links = tuple(link for link in (redis, listen) if link is not None)
 
     def redis_away(self, now_s: float) -> bool:
         """Redis is configured, and not there."""
@@ -43,7 +44,7 @@ class News:
     @property
     def hearing(self) -> bool:
         """Changes arrive without polling."""
-        return any(link.connected for link in (self.redis, self._listen) if link is not None)
+        return any(link.connected for link in self._links)
 
     def next_s(self, now_s: float) -> float:
         """When there is something to do here, if nothing else happens."""
@@ -101,26 +102,25 @@ class News:
 
     def drop_all(self, error: HotConfigError, now_s: float) -> None:
         """Discard everything that is open."""
-        for link in (self.redis, self._listen):
-            if link is not None and link.subscription is not None:
+        for link in self._links:
+            if link.subscription is not None:
                 self.drop(link, error, now_s)
 
     def abandon(self) -> None:
         """In a forked child: let go without a word, and without touching the selector that the parent shares."""
-        for link in (self.redis, self._listen):
-            if link is not None and link.subscription is not None:
+        for link in self._links:
+            if link.subscription is not None:
                 link.subscription.abandon()
 
     def close(self) -> None:
         """Close what is open, for good."""
-        for link in (self.redis, self._listen):
-            if link is not None:
-                self._forget(link)
-                link.close()
+        for link in self._links:
+            self._forget(link)
+            link.close()
 
     def join(self, timeout_s: float) -> bool:
         """Wait for connections that are being made; False if they did not end in time. Any thread."""
-        return all(link.join(timeout_s) for link in (self.redis, self._listen) if link is not None)
+        return all(link.join(timeout_s) for link in self._links)
 
     def _needed(self) -> tuple[Link, ...]:
         needed = [self.redis] if self.redis is not None else []
