@@ -6,45 +6,35 @@ Owns the wiring of the parts and the life cycle. Must not know SQL, Redis comman
 from __future__ import annotations
 
 import atexit
-import hashlib
 import inspect
-import json
 import logging
 import threading
 import weakref
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from datetime import UTC, datetime
 from functools import cached_property
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
 from pydantic import BaseModel
 
-from hotconfig.core.candidate import Blueprint
-from hotconfig.core.declaration import service_of
 from hotconfig.core.errors import (
     ConfigurationError,
-    DatabaseUnavailableError,
-    DeclarationError,
-    NotBoundError,
     NotStartedError,
-    UnknownKeyError,
     UsageError,
     WaitTimeoutError,
 )
 from hotconfig.core.line import Followed
 from hotconfig.core.listeners import Changed
-from hotconfig.core.status import ServiceStatus, State, Status
+from hotconfig.core.status import State, Status
 from hotconfig.runtime import forks
+from hotconfig.runtime.bindings import Bindings, OnInvalid, field_of
 from hotconfig.runtime.dispatch import Dispatcher
 from hotconfig.runtime.follower import Follower, Timing
 from hotconfig.runtime.publishing import Commit, Publisher
 from hotconfig.runtime.store import Store, Target
 from hotconfig.runtime.wiring import Environment, Wiring
-from hotconfig.sources import capture
 
 if TYPE_CHECKING:
     from hotconfig.runtime.aio import AsyncFace, ChangeStream
@@ -91,8 +81,7 @@ class HotConfig:
         self._dispatcher = Dispatcher()
         self._follower: Follower | None = None
         self._publisher: Publisher | None = None
-        self._followed: dict[str, Followed[Any]] = {}
-        self._loading: dict[str, Future[Any]] = {}
+        self._bindings = Bindings()
         self._streams: weakref.WeakSet[ChangeStream[Any]] = weakref.WeakSet()
         self._closed = False
         self.store = Store(self._get_publisher, self._find, self._refresh)
@@ -180,19 +169,17 @@ class HotConfig:
 
     def revive(self) -> object:
         """Go on in a forked child, with threads and connections of its own. Called there by itself, not by you."""
-        inherited = (self._follower, self._publisher, self._dispatcher, self._lock, self._followed)
+        inherited = (self._follower, self._publisher, self._dispatcher, self._lock, self._bindings)
         if self._follower is not None:
             self._follower.abandon()
         self._lock = threading.RLock()
         self._dispatcher = self._dispatcher.reborn()
         self._publisher = None
         self.store.renew()
-        self._followed = {name: each.reborn() for name, each in self._followed.items() if each.live is not None}
-        self._loading = {}
+        self._bindings = self._bindings.reborn()
         self._follower = follower = self._wiring.follower(self._dispatcher.tell, self._timing)
         follower.start()
-        for name, followed in self._followed.items():
-            self._loading[name] = follower.follow(followed)
+        self._bindings.follow_all(follower)
         return inherited
 
     def __enter__(self) -> Self:
@@ -227,7 +214,7 @@ class HotConfig:
         settings_class: type[M],
         *,
         pins: Mapping[str, Any] | None = None,
-        on_invalid: Literal["raise", "defaults"] = "raise",
+        on_invalid: OnInvalid = "raise",
         timeout: float = START_TIMEOUT_S,
     ) -> M:
         """Load a class's settings from PostgreSQL and keep them live. Returns an instance of the class.
@@ -249,25 +236,9 @@ class HotConfig:
             NotStartedError: ``start()`` was not called.
             DatabaseUnavailableError: no answer in time.
         """
-        if not isinstance(cast("object", settings_class), type):
-            raise UsageError(f"bind takes a class: pass {type(settings_class).__name__}, not an instance of it")
-        service = service_of(settings_class)
-        if on_invalid not in ("raise", "defaults"):
-            raise UsageError('on_invalid= takes "raise" or "defaults"')
-        with self._lock:
-            follower = self._running()
-            followed, live = self._followed.get(service), self._loading.get(service)
-            known = followed is not None and live is not None
-            if followed is None or live is None:
-                blueprint = Blueprint(settings_class, capture(settings_class), pins)
-                follower.register(service, *_schema_of(blueprint))
-                followed = Followed(blueprint, lenient=on_invalid == "defaults")
-                live = follower.follow(followed)
-                self._followed[service], self._loading[service] = followed, live
-        if known:
-            _check_same(followed, settings_class, pins)
-        loaded: M = self._loaded(follower, followed, live, timeout, known=known)
-        return loaded
+        follower = self._running()
+        binding = self._bindings.bind(follower, settings_class, pins, on_invalid)
+        return self._bindings.loaded(follower, binding, timeout)
 
     def on_change(
         self,
@@ -291,8 +262,8 @@ class HotConfig:
         """
         if not callable(cast("object", listener)) or inspect.iscoroutinefunction(listener):
             raise UsageError("on_change takes an ordinary function; in async code iterate over changes() instead")
-        followed = self._find(settings)
-        keys = None if key is None else frozenset({_field(followed, key)})
+        followed = self._bindings.find(settings)
+        keys = None if key is None else frozenset({field_of(followed, key)})
         registered = self._dispatcher.add(followed.service, listener, keys)
         return lambda: self._dispatcher.remove(followed.service, registered)
 
@@ -322,7 +293,7 @@ class HotConfig:
             WaitTimeoutError: it was not seen in time.
             InvalidStateError: it arrived and was rejected here.
         """
-        followed = self._waited_for(revision, settings)
+        followed = self._bindings.waited_for(revision, settings)
         wanted = revision.revision if isinstance(revision, Commit) else revision
         if not self._running().wait_for(followed, wanted, timeout):
             shown = followed.shown.revision if followed.shown is not None else 0
@@ -344,7 +315,7 @@ class HotConfig:
             verified_age_s=None if verified_at_s is None else monotonic() - verified_at_s,
             redis={True: "connected", False: "away", None: "unused"}[follower.connected],
             last_error=ledger.last_error,
-            services={name: _describe(followed) for name, followed in dict(self._followed).items()},
+            services=self._bindings.described(),
             counters=ledger.counted(),
             listener_errors=errors,
             listener_dropped=dropped,
@@ -372,51 +343,7 @@ class HotConfig:
             self._follower = None
 
     def _find(self, settings: Target) -> Followed[Any]:
-        kind = settings if isinstance(settings, type) else type(settings)
-        followed = self._followed.get(service_of(kind))
-        if followed is None or followed.live is None or followed.blueprint.settings_class is not kind:
-            raise NotBoundError(f"{kind.__name__} is not bound here: call bind({kind.__name__}) first")
-        if not isinstance(settings, type) and settings is not followed.live:
-            raise NotBoundError(f"this {kind.__name__} is not the live object: use the one that bind() returned")
-        return followed
-
-    def _loaded(self, follower: Follower, followed: Followed[M], live: Future[M], timeout: float, *, known: bool) -> M:
-        service = followed.service
-        try:
-            loaded: M = live.result(timeout)
-        except FutureTimeoutError:
-            # Whoever else waits for the same load goes on waiting; the next call of bind joins it.
-            raise DatabaseUnavailableError(
-                f"service {service!r}: PostgreSQL did not answer within {timeout} s; "
-                f"last error: {follower.ledger.last_error}"
-            ) from None
-        except BaseException:
-            if live.done():
-                self._forget(follower, followed, live)
-            raise
-        if not known and followed.problems:
-            logger.error("service %r: bound with defaults in place of: %s", service, ", ".join(followed.problems))
-        return loaded
-
-    def _forget(self, follower: Follower, followed: Followed[Any], live: Future[Any]) -> None:
-        """A load that failed; another may have begun meanwhile."""
-        with self._lock:
-            if self._loading.get(followed.service) is not live:
-                return
-            del self._followed[followed.service], self._loading[followed.service]
-        follower.forget(followed)
-
-    def _waited_for(self, revision: int | Commit, settings: Target | None) -> Followed[Any]:
-        if settings is not None:
-            return self._find(settings)
-        if isinstance(revision, Commit):
-            followed = self._followed.get(revision.service)
-            if followed is None:
-                raise NotBoundError(f"service {revision.service!r} is not bound here")
-            return followed
-        if len(self._followed) != 1:
-            raise UsageError("several classes are bound: say which with settings=, or pass what store returned")
-        return next(iter(self._followed.values()))
+        return self._bindings.find(settings)
 
     def _refresh(self, followed: Followed[Any], revision: int) -> None:
         """Somebody else wrote: let the line catch up before the next attempt."""
@@ -432,39 +359,3 @@ def snapshot(settings: M) -> M:
     from hotconfig.core.live import current  # noqa: PLC0415
 
     return current(settings)
-
-
-def _schema_of(blueprint: Blueprint[Any]) -> tuple[str, str]:
-    """Hash and text of a class's JSON Schema."""
-    schema = json.dumps(blueprint.json_schema(), sort_keys=True)
-    return hashlib.sha256(schema.encode()).hexdigest(), schema
-
-
-def _check_same(followed: Followed[Any], settings_class: type[BaseModel], pins: Mapping[str, Any] | None) -> None:
-    blueprint = followed.blueprint
-    if blueprint.settings_class is not settings_class:
-        raise DeclarationError(
-            f"service {followed.service!r} is bound to {blueprint.settings_class.__qualname__} already: one class per "
-            f"service. Put the fields of {settings_class.__qualname__} into it, or name another service."
-        )
-    if pins is not None and dict(pins) != dict(blueprint.pins):
-        raise DeclarationError(f"service {followed.service!r} is bound with other pins already")
-
-
-def _field(followed: Followed[Any], key: str) -> str:
-    if key in followed.blueprint.keys:
-        return key
-    raise UnknownKeyError(f"service {followed.service!r} has no key {key!r}")
-
-
-def _describe(followed: Followed[Any]) -> ServiceStatus:
-    head, shown = followed.head, followed.shown
-    return ServiceStatus(
-        settings_class=followed.blueprint.settings_class.__qualname__,
-        revision=head.revision if head is not None else 0,
-        shown_revision=shown.revision if shown is not None else 0,
-        digest=head.digest.hex() if head is not None else "",
-        problems=dict(followed.problems),
-        pinned_keys=tuple(sorted(followed.blueprint.pins)),
-        unknown_keys=tuple(sorted(followed.unknown)),
-    )

@@ -28,7 +28,7 @@ from hotconfig.core.errors import (
 )
 from hotconfig.core.line import Followed, Line, head_of
 from hotconfig.core.listeners import Changed
-from hotconfig.core.outcomes import NeedsRead, Outcome, Rejected
+from hotconfig.core.outcomes import NeedsRead, Outcome
 from hotconfig.core.ports import Answer, Confirmed, Event, Message, Notified, Reader
 from hotconfig.core.problems import one_line
 from hotconfig.core.schedule import ReadSchedule
@@ -37,6 +37,7 @@ from hotconfig.runtime.ledger import Ledger
 from hotconfig.runtime.link import Link, Opened, OpenFailed, OpenSubscription
 from hotconfig.runtime.news import News
 from hotconfig.runtime.reading import ReadingThread
+from hotconfig.runtime.waiting import Waiting
 
 logger = logging.getLogger("hotconfig.follower")
 
@@ -116,8 +117,7 @@ class Follower:
         self._reading = ReadingThread(reader, self._inbox.post)
         self._thread = threading.Thread(target=self._run, name="hotconfig-line", daemon=True)
         self._stopping = False
-        self._loading: dict[str, Future[Any]] = {}
-        self._contacts: list[Future[None]] = []
+        self._waiting = Waiting()
 
     # Called by any thread ------------------------------------------------------------------------------------------
 
@@ -261,9 +261,9 @@ class Follower:
             case _Forget(followed):
                 if self.line.followed.get(followed.service) is followed:
                     del self.line.followed[followed.service]
-                    self._loading.pop(followed.service, None)
+                    self._waiting.forget(followed.service)
             case _Contact(made):
-                self._contacts.append(made)
+                self._waiting.contact(made)
                 self._schedule.want()
             case _Command.READ:
                 self._schedule.want()
@@ -275,13 +275,13 @@ class Follower:
             self._news.tick(self.line.followed, now_s)
         for service in self._schedule.impatient(now_s):
             self._judge_again(service)
-        if (self.line.followed or self._contacts) and self._schedule.begin(now_s):
+        if (self.line.followed or self._waiting.for_contact) and self._schedule.begin(now_s):
             self.ledger.counters.reads += 1
             self._reading.ask({name: head_of(followed) for name, followed in self.line.followed.items()})
 
     def _start_following(self, followed: Followed[Any], live: Future[Any]) -> None:
         self.line.followed[followed.service] = followed
-        self._loading[followed.service] = live
+        self._waiting.load(followed.service, live)
         # Subscribe before reading: the confirmation asks for the read. If none comes, patience does.
         if self._news.follow(followed.service, monotonic()):
             self._schedule.await_confirmation(followed.service, monotonic())
@@ -347,7 +347,7 @@ class Follower:
         self.ledger.note(error, again=link.failures > 1)
         self.ledger.counters.connection_failures += 1
         self._schedule.sooner(monotonic(), self._timing.poll_s)
-        if self._loading:
+        if self._waiting.for_loads:
             self._schedule.want()
 
     # PostgreSQL
@@ -361,38 +361,21 @@ class Follower:
             self.ledger.enter([outcome])
             if isinstance(outcome, NeedsRead):
                 self._schedule.hint()
-            self._resolve(loaded.service, outcome)
+            followed = self.line.followed.get(loaded.service)
+            if followed is not None and self._waiting.loaded(followed, outcome):
+                self._schedule.patience.pop(loaded.service, None)
         self.ledger.enter(self.line.flush())
         if not answer.in_recovery:
             self.ledger.verified(now_s)
-        while self._contacts:
-            self._contacts.pop().set_result(None)
+        self._waiting.contacted()
 
     def _unanswered(self, error: HotConfigError) -> None:
         self.ledger.counters.read_failures += 1
         again = self._schedule.failed(monotonic())
-        told = isinstance(error, ConfigurationError) and bool(self._contacts or self._loading)
+        told = isinstance(error, ConfigurationError) and (self._waiting.for_contact or self._waiting.for_loads)
         self.ledger.note(error, again=again or told)
         if isinstance(error, ConfigurationError):
-            self._give_up(error)
-
-    def _give_up(self, error: HotConfigError) -> None:
-        """Tell everybody who waits; waiting longer would not help."""
-        while self._contacts:
-            self._contacts.pop().set_exception(error)
-        while self._loading:
-            self._loading.popitem()[1].set_exception(error)
-
-    def _resolve(self, service: str, outcome: Outcome) -> None:
-        followed = self.line.followed.get(service)
-        if followed is None or followed.head is None or service not in self._loading:
-            return
-        live = self._loading.pop(service)
-        self._schedule.patience.pop(service, None)
-        if followed.live is not None:
-            live.set_result(followed.live)
-        elif isinstance(outcome, Rejected):
-            live.set_exception(_invalid_at_start(followed, outcome))
+            self._waiting.give_up(error)
 
     def _clean_up(self) -> None:
         self._news.close()
@@ -400,33 +383,13 @@ class Follower:
             if isinstance(item, Opened):
                 item.subscription.close()
             elif isinstance(item, _Follow):
-                self._loading[item.followed.service] = item.live
+                self._waiting.load(item.followed.service, item.live)
             elif isinstance(item, _Contact):
-                self._contacts.append(item.made)
-        self._give_up(NotStartedError("closed while PostgreSQL was being waited for"))
+                self._waiting.contact(item.made)
+        self._waiting.give_up(NotStartedError("closed while PostgreSQL was being waited for"))
         self._selector.close()
         self._inbox.close()
         self.ledger.close()
-
-
-def _invalid_at_start(followed: Followed[Any], outcome: Rejected) -> InvalidStateError:
-    blueprint, problems = followed.blueprint, outcome.problems
-    stored = {key: why for key, why in problems.items() if key in followed.texts and key not in blueprint.pins}
-    pinned = {key: why for key, why in problems.items() if key in blueprint.pins}
-    others = {key: why for key, why in problems.items() if key not in stored and key not in pinned}
-    name = blueprint.settings_class.__name__
-    said = [f"service {followed.service!r}: {name} cannot be made at revision {outcome.revision}"]
-    if stored:
-        advice = "" if followed.lenient else ', or bind with on_invalid="defaults"'
-        said.append(f"PostgreSQL holds what does not fit: {one_line(stored)} (mend it with `hotconfig set`{advice})")
-    if pinned:
-        said.append(f"pins do not fit: {one_line(pinned)}")
-    if others:
-        said.append(
-            f"not from PostgreSQL: {one_line(others)} (see the environment, files and defaults, "
-            f"or give a value with `hotconfig set {followed.service} --create`)"
-        )
-    return InvalidStateError(". ".join(said), dict(problems))
 
 
 def _shows(followed: Followed[Any], revision: int) -> bool:

@@ -1,0 +1,188 @@
+"""Bindings: which classes are bound in this process, and the loads that somebody waits for.
+
+Owns the answer to "which service does this object belong to". Must not know threads, URLs or listeners.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
+from typing import Any, Final, Generic, Literal, TypeVar, cast
+
+from pydantic import BaseModel
+
+from hotconfig.core.candidate import Blueprint
+from hotconfig.core.declaration import service_of
+from hotconfig.core.errors import (
+    DatabaseUnavailableError,
+    DeclarationError,
+    NotBoundError,
+    UnknownKeyError,
+    UsageError,
+)
+from hotconfig.core.line import Followed
+from hotconfig.core.status import ServiceStatus
+from hotconfig.runtime.follower import Follower
+from hotconfig.runtime.publishing import Commit
+from hotconfig.runtime.store import Target
+from hotconfig.sources import capture
+
+logger = logging.getLogger("hotconfig")
+
+M = TypeVar("M", bound=BaseModel)
+
+OnInvalid = Literal["raise", "defaults"]
+_ON_INVALID: Final = ("raise", "defaults")
+
+
+@dataclass(frozen=True, slots=True)
+class Binding(Generic[M]):
+    """One class on the line, and the future of its live object. ``anew``: this call began the load."""
+
+    followed: Followed[M]
+    live: Future[M]
+    anew: bool
+
+
+class Bindings:
+    """All bound classes, one per service. Any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._followed: dict[str, Followed[Any]] = {}
+        self._loading: dict[str, Future[Any]] = {}
+
+    def bind(
+        self, follower: Follower, settings_class: type[M], pins: Mapping[str, Any] | None, on_invalid: OnInvalid
+    ) -> Binding[M]:
+        """Begin to follow a class, or join whoever did. Raises as ``HotConfig.bind``; does not wait."""
+        if not isinstance(cast("object", settings_class), type):
+            raise UsageError(f"bind takes a class: pass {type(settings_class).__name__}, not an instance of it")
+        service = service_of(settings_class)
+        if on_invalid not in _ON_INVALID:
+            raise UsageError('on_invalid= takes "raise" or "defaults"')
+        with self._lock:
+            followed, live = self._followed.get(service), self._loading.get(service)
+            anew = followed is None or live is None
+            if followed is None or live is None:
+                blueprint = Blueprint(settings_class, capture(settings_class), pins)
+                follower.register(service, *_schema_of(blueprint))
+                followed = Followed(blueprint, lenient=on_invalid == "defaults")
+                live = follower.follow(followed)
+                self._followed[service], self._loading[service] = followed, live
+        if not anew:
+            _check_same(followed, settings_class, pins)
+        return Binding(followed, live, anew)
+
+    def loaded(self, follower: Follower, binding: Binding[M], timeout_s: float) -> M:
+        """Wait for the live object. Raises as ``HotConfig.bind``."""
+        followed, live = binding.followed, binding.live
+        try:
+            loaded = live.result(timeout_s)
+        except FutureTimeoutError:
+            # Whoever else waits for the same load goes on waiting; the next call of bind joins it.
+            raise DatabaseUnavailableError(
+                f"service {followed.service!r}: PostgreSQL did not answer within {timeout_s} s; "
+                f"last error: {follower.ledger.last_error}"
+            ) from None
+        except BaseException:
+            if live.done():
+                self._forget(follower, followed, live)
+            raise
+        if binding.anew and followed.problems:
+            logger.error(
+                "service %r: bound with defaults in place of: %s", followed.service, ", ".join(followed.problems)
+            )
+        return loaded
+
+    def find(self, settings: Target) -> Followed[Any]:
+        """What follows a live object, or its class.
+
+        Raises:
+            NotBoundError: nothing does.
+        """
+        kind = settings if isinstance(settings, type) else type(settings)
+        followed = self._followed.get(service_of(kind))
+        if followed is None or followed.live is None or followed.blueprint.settings_class is not kind:
+            raise NotBoundError(f"{kind.__name__} is not bound here: call bind({kind.__name__}) first")
+        if not isinstance(settings, type) and settings is not followed.live:
+            raise NotBoundError(f"this {kind.__name__} is not the live object: use the one that bind() returned")
+        return followed
+
+    def waited_for(self, revision: int | Commit, settings: Target | None) -> Followed[Any]:
+        """Whose revision it is that somebody waits for. Raises ``NotBoundError``, ``UsageError``."""
+        if settings is not None:
+            return self.find(settings)
+        if isinstance(revision, Commit):
+            followed = self._followed.get(revision.service)
+            if followed is None:
+                raise NotBoundError(f"service {revision.service!r} is not bound here")
+            return followed
+        if len(self._followed) != 1:
+            raise UsageError("several classes are bound: say which with settings=, or pass what store returned")
+        return next(iter(self._followed.values()))
+
+    def described(self) -> dict[str, ServiceStatus]:
+        """Where each service stands."""
+        return {name: _describe(followed) for name, followed in dict(self._followed).items()}
+
+    def reborn(self) -> Bindings:
+        """The same live objects, to be loaded anew, in a forked child. Takes no lock."""
+        bindings = Bindings()
+        bindings._followed = {name: each.reborn() for name, each in self._followed.items() if each.live is not None}
+        return bindings
+
+    def follow_all(self, follower: Follower) -> None:
+        """Have another follower load all of them."""
+        self._loading = {name: follower.follow(followed) for name, followed in self._followed.items()}
+
+    def _forget(self, follower: Follower, followed: Followed[Any], live: Future[Any]) -> None:
+        """A load that failed; another may have begun meanwhile."""
+        with self._lock:
+            if self._loading.get(followed.service) is not live:
+                return
+            del self._followed[followed.service], self._loading[followed.service]
+        follower.forget(followed)
+
+
+def field_of(followed: Followed[Any], key: str) -> str:
+    """``key``, if the class has it. Raises ``UnknownKeyError``."""
+    if key in followed.blueprint.keys:
+        return key
+    raise UnknownKeyError(f"service {followed.service!r} has no key {key!r}")
+
+
+def _schema_of(blueprint: Blueprint[Any]) -> tuple[str, str]:
+    """Hash and text of a class's JSON Schema."""
+    schema = json.dumps(blueprint.json_schema(), sort_keys=True)
+    return hashlib.sha256(schema.encode()).hexdigest(), schema
+
+
+def _check_same(followed: Followed[Any], settings_class: type[BaseModel], pins: Mapping[str, Any] | None) -> None:
+    blueprint = followed.blueprint
+    if blueprint.settings_class is not settings_class:
+        raise DeclarationError(
+            f"service {followed.service!r} is bound to {blueprint.settings_class.__qualname__} already: one class per "
+            f"service. Put the fields of {settings_class.__qualname__} into it, or name another service."
+        )
+    if pins is not None and dict(pins) != dict(blueprint.pins):
+        raise DeclarationError(f"service {followed.service!r} is bound with other pins already")
+
+
+def _describe(followed: Followed[Any]) -> ServiceStatus:
+    head, shown = followed.head, followed.shown
+    return ServiceStatus(
+        settings_class=followed.blueprint.settings_class.__qualname__,
+        revision=head.revision if head is not None else 0,
+        shown_revision=shown.revision if shown is not None else 0,
+        digest=head.digest.hex() if head is not None else "",
+        problems=dict(followed.problems),
+        pinned_keys=tuple(sorted(followed.blueprint.pins)),
+        unknown_keys=tuple(sorted(followed.unknown)),
+    )

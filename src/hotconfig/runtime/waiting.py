@@ -1,0 +1,87 @@
+"""Who waits for the line: for the first word from PostgreSQL, or for a class to be loaded.
+
+Owns the futures that ``start`` and ``bind`` wait on. The line's thread uses it; the futures are anybody's.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from typing import Any
+
+from hotconfig.core.errors import HotConfigError, InvalidStateError
+from hotconfig.core.line import Followed
+from hotconfig.core.outcomes import Outcome, Rejected
+from hotconfig.core.problems import one_line
+
+
+class Waiting:
+    """Futures by what they wait for."""
+
+    def __init__(self) -> None:
+        self._contacts: list[Future[None]] = []
+        self._loads: dict[str, Future[Any]] = {}
+
+    @property
+    def for_contact(self) -> bool:
+        """Whether somebody waits for PostgreSQL to answer at all."""
+        return bool(self._contacts)
+
+    @property
+    def for_loads(self) -> bool:
+        """Whether somebody waits for a class."""
+        return bool(self._loads)
+
+    def contact(self, made: Future[None]) -> None:
+        """Somebody waits for PostgreSQL's next answer."""
+        self._contacts.append(made)
+
+    def load(self, service: str, live: Future[Any]) -> None:
+        """Somebody waits for a live object."""
+        self._loads[service] = live
+
+    def forget(self, service: str) -> None:
+        """Nobody waits for it any more."""
+        self._loads.pop(service, None)
+
+    def contacted(self) -> None:
+        """PostgreSQL answered."""
+        while self._contacts:
+            self._contacts.pop().set_result(None)
+
+    def loaded(self, followed: Followed[Any], outcome: Outcome) -> bool:
+        """PostgreSQL said what a service holds. True: somebody waited for it."""
+        if followed.head is None or followed.service not in self._loads:
+            return False
+        live = self._loads.pop(followed.service)
+        if followed.live is not None:
+            live.set_result(followed.live)
+        elif isinstance(outcome, Rejected):
+            live.set_exception(_invalid_at_start(followed, outcome))
+        return True
+
+    def give_up(self, error: HotConfigError) -> None:
+        """Tell everybody; waiting longer would not help."""
+        while self._contacts:
+            self._contacts.pop().set_exception(error)
+        while self._loads:
+            self._loads.popitem()[1].set_exception(error)
+
+
+def _invalid_at_start(followed: Followed[Any], outcome: Rejected) -> InvalidStateError:
+    blueprint, problems = followed.blueprint, outcome.problems
+    stored = {key: why for key, why in problems.items() if key in followed.texts and key not in blueprint.pins}
+    pinned = {key: why for key, why in problems.items() if key in blueprint.pins}
+    others = {key: why for key, why in problems.items() if key not in stored and key not in pinned}
+    name = blueprint.settings_class.__name__
+    said = [f"service {followed.service!r}: {name} cannot be made at revision {outcome.revision}"]
+    if stored:
+        advice = "" if followed.lenient else ', or bind with on_invalid="defaults"'
+        said.append(f"PostgreSQL holds what does not fit: {one_line(stored)} (mend it with `hotconfig set`{advice})")
+    if pinned:
+        said.append(f"pins do not fit: {one_line(pinned)}")
+    if others:
+        said.append(
+            f"not from PostgreSQL: {one_line(others)} (see the environment, files and defaults, "
+            f"or give a value with `hotconfig set {followed.service} --create`)"
+        )
+    return InvalidStateError(". ".join(said), dict(problems))
