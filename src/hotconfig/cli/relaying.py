@@ -101,7 +101,10 @@ def _running(relay: Relay) -> Generator[None]:
 
 @contextmanager
 def _ended_by_sigterm(events: SimpleQueue[Told | None]) -> Generator[None]:
-    before = signal.signal(signal.SIGTERM, lambda *_: events.put(None))
+    def end(_signal: int, _frame: object) -> None:
+        events.put(None)
+
+    before = signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:

@@ -54,7 +54,7 @@ class Told:
     """What happened to a relay.
 
     Attributes:
-        event: ``leading``; ``waiting``; ``lost``, the role, or ``away``, it cannot be asked for; ``announced``, a commit;
+        event: ``leading``; ``waiting``; ``lost``, the role, or ``away``, it is out of reach; ``announced``, a commit;
             ``deaf``, what others announce is not heard; ``redis away``; ``redis back``.
         service: Whose commit was announced.
         revision: Which one.
