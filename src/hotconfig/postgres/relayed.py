@@ -35,10 +35,11 @@ MAX_TEXT_BYTES: Final = 32 * 1024 * 1024
 LOCK: Final[LiteralString] = "hashtext('hotconfig relay'), hashtext(%(schema)s)"
 """The advisory lock of the role: one per database and schema."""
 
-# tcp_user_timeout is for a host that vanished while an answer was on its way: nothing else ends that wait.
+# A pooler invents the process number that it tells its clients. Nothing may be set there: it would stay for whoever is
+# next. tcp_user_timeout is for a host that vanished while an answer was on its way: nothing else ends that wait.
 _PREPARE: Final = """\
-SELECT pg_backend_pid(), set_config('idle_session_timeout', %(frozen_ms)s, false),
-    set_config('tcp_user_timeout', %(frozen_ms)s, false)"""
+SELECT CASE WHEN pg_backend_pid() = %(pid)s THEN set_config('idle_session_timeout', %(frozen_ms)s, false)
+    || set_config('tcp_user_timeout', %(frozen_ms)s, false) END"""
 
 _HEADS: Final = """\
 SELECT service, revision, digest, parent_digest, changed_at > clock_timestamp() - make_interval(secs => %(lately_s)s)
@@ -168,8 +169,8 @@ class PostgresRelaySession:
             close_copy(self._session.fileno())
 
     def _prepare(self) -> None:
-        (about,) = self._ask("listen", _PREPARE, {"frozen_ms": str(FROZEN_AFTER_MS)})
-        if about[0] != self._session.info.backend_pid:  # a pooler invents the number that it tells its clients
+        values = {"pid": self._session.info.backend_pid, "frozen_ms": str(FROZEN_AFTER_MS)}
+        if self._ask("listen", _PREPARE, values) == [(None,)]:
             raise ConfigurationError(
                 f"PostgreSQL at {describe(self._url)} is behind a connection pooler, where no relay can work: its role "
                 "is a lock of one session. Give the relay a URL that leads to PostgreSQL itself"
