@@ -99,6 +99,7 @@ CATCH_ALLS: Final = {
     "runtime/forks.py": (1, "a forked child comes to life, whatever happens"),
     "runtime/link.py": (1, "the outermost loop of the thread that connects"),
     "runtime/reading.py": (1, "the outermost loop of the thread that reads"),
+    "runtime/relay.py": (1, "the outermost loop of the relay's thread"),
 }
 
 

@@ -92,6 +92,7 @@ class Status:
         counters: Numbers since the start.
         listener_errors: Calls of listeners that raised.
         listener_dropped: Events dropped because a listener was too slow.
+        relay: ``"leading"`` or ``"waiting"`` with ``relay=True``, else ``"off"``.
     """
 
     state: State
@@ -103,6 +104,7 @@ class Status:
     counters: Mapping[str, object]
     listener_errors: int
     listener_dropped: int
+    relay: str = "off"
 
     @classmethod
     def before_start(cls, at: datetime, *, closed: bool) -> Status:

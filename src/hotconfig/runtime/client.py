@@ -22,6 +22,7 @@ from pydantic import BaseModel
 from hotconfig.core.errors import (
     ConfigurationError,
     NotStartedError,
+    RetryableError,
     UsageError,
     WaitTimeoutError,
 )
@@ -33,6 +34,7 @@ from hotconfig.runtime.bindings import Bindings, OnInvalid, field_of
 from hotconfig.runtime.dispatch import Dispatcher
 from hotconfig.runtime.follower import Follower, Timing
 from hotconfig.runtime.publishing import Commit, Publisher
+from hotconfig.runtime.relay import Relay
 from hotconfig.runtime.store import Store, Target
 from hotconfig.runtime.wiring import Environment, Wiring
 
@@ -62,6 +64,9 @@ class HotConfig:
             message; Redis ACLs have to allow that very pattern.
         listen: While there is no Redis, hear of commits through PostgreSQL's ``LISTEN``, on one more connection. Where
             a pooler stands between, that cannot work, and PostgreSQL is polled every ``timing.poll_s`` instead.
+        relay: Be a candidate for the role of the relay: of all candidates one announces in Redis what nobody else did,
+            such as commits made by psql. Needs Redis, and PostgreSQL without a pooler in between; holds one more
+            connection to it.
         timing: How often to compare with PostgreSQL.
     """
 
@@ -73,14 +78,17 @@ class HotConfig:
         schema: str = "hotconfig",
         subscribe_all: bool = False,
         listen: bool = True,
+        relay: bool = False,
         timing: Timing | None = None,
     ) -> None:
         self._wiring = Wiring(database_url, redis_url, schema, subscribe_all, listen)
+        self._is_candidate = relay
         self._timing = timing or Timing()
         self._lock = threading.RLock()
         self._dispatcher = Dispatcher()
         self._follower: Follower | None = None
         self._publisher: Publisher | None = None
+        self._relay: Relay | None = None
         self._bindings = Bindings()
         self._streams: weakref.WeakSet[ChangeStream[Any]] = weakref.WeakSet()
         self._closed = False
@@ -91,7 +99,7 @@ class HotConfig:
         """Make one from the environment.
 
         ``HOTCONFIG_DATABASE_URL`` is needed; ``HOTCONFIG_REDIS_URL``, ``HOTCONFIG_SCHEMA``,
-        ``HOTCONFIG_SUBSCRIBE_ALL`` and ``HOTCONFIG_LISTEN`` stand for the arguments of the class.
+        ``HOTCONFIG_SUBSCRIBE_ALL``, ``HOTCONFIG_LISTEN`` and ``HOTCONFIG_RELAY`` stand for the arguments of the class.
 
         Raises:
             ConfigurationError: ``HOTCONFIG_DATABASE_URL`` is not set.
@@ -108,6 +116,7 @@ class HotConfig:
             schema=found.schema_name,
             subscribe_all=found.subscribe_all,
             listen=found.listen,
+            relay=found.relay,
             timing=timing,
         )
 
@@ -131,10 +140,12 @@ class HotConfig:
                 raise NotStartedError("this HotConfig was closed: make a new one")
             if self._follower is not None:
                 return
+            relay = self._wiring.relay() if self._is_candidate else None
             self._follower = follower = self._wiring.follower(self._dispatcher.tell, self._timing)
             follower.start()
         try:
             follower.first_contact(timeout)
+            self._become_candidate(relay, timeout)
         except BaseException:
             self._abandon(follower)
             raise
@@ -152,11 +163,14 @@ class HotConfig:
         atexit.unregister(self.close)
         with self._lock:
             self._closed = True
-            follower, publisher = self._follower, self._publisher
+            follower, publisher, relay = self._follower, self._publisher, self._relay
         deadline_s = monotonic() + timeout
         for stream in tuple(self._streams):
             stream.end()
+        if relay is not None:
+            relay.stop()
         ended = follower is None or follower.stop(timeout)
+        ended = (relay is None or relay.join(max(0.0, deadline_s - monotonic()))) and ended
         listeners = self._dispatcher.close()
         ended = all([ended, *(each.join(max(0.0, deadline_s - monotonic())) for each in listeners)])
         if publisher is not None:
@@ -169,9 +183,13 @@ class HotConfig:
 
     def revive(self) -> object:
         """Go on in a forked child, with threads and connections of its own. Called there by itself, not by you."""
-        inherited = (self._follower, self._publisher, self._dispatcher, self._lock, self._bindings)
+        inherited = (self._follower, self._publisher, self._dispatcher, self._lock, self._bindings, self._relay)
         if self._follower is not None:
             self._follower.abandon()
+        if self._relay is not None:
+            self._relay.abandon()
+            self._relay = self._wiring.relay()
+            self._relay.start()
         self._lock = threading.RLock()
         self._dispatcher = self._dispatcher.reborn()
         self._publisher = None
@@ -316,9 +334,10 @@ class HotConfig:
             redis={True: "connected", False: "away", None: "unused"}[follower.connected],
             last_error=ledger.last_error,
             services=self._bindings.described(),
-            counters=ledger.counted(),
+            counters=ledger.counted() | (self._relay.counted() if self._relay is not None else {}),
             listener_errors=errors,
             listener_dropped=dropped,
+            relay=self._relay.role.value if self._relay is not None else "off",
         )
 
     # Wiring ------------------------------------------------------------------------------------------------
@@ -337,10 +356,23 @@ class HotConfig:
             raise NotStartedError("start it first: `with HotConfig.from_env() as hc:`, or hc.start()")
         return self._follower
 
+    def _become_candidate(self, relay: Relay | None, timeout: float) -> None:
+        if relay is None:
+            return
+        self._relay = relay
+        relay.start()
+        try:
+            relay.first_attempt(timeout)
+        except RetryableError as error:
+            logger.warning("not a relay yet, and trying on: %s", error)
+
     def _abandon(self, follower: Follower) -> None:
+        if self._relay is not None:
+            self._relay.stop()
+            self._relay.join(EXIT_TIMEOUT_S)
         follower.stop(EXIT_TIMEOUT_S)
         with self._lock:
-            self._follower = None
+            self._follower = self._relay = None
 
     def _find(self, settings: Target) -> Followed[Any]:
         return self._bindings.find(settings)

@@ -12,11 +12,13 @@ from typing import Any
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from hotconfig.core.errors import ConfigurationError
 from hotconfig.core.listeners import Changed
 from hotconfig.core.wire import Keyring
 from hotconfig.runtime.follower import Follower, Timing
 from hotconfig.runtime.link import OpenSubscription
 from hotconfig.runtime.publishing import Deliver, Publisher
+from hotconfig.runtime.relay import Relay, Tell
 
 
 class Environment(BaseSettings):
@@ -29,6 +31,7 @@ class Environment(BaseSettings):
     schema_name: str = Field(default="hotconfig", validation_alias="HOTCONFIG_SCHEMA")
     subscribe_all: bool = False
     listen: bool = True
+    relay: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +84,27 @@ class Wiring:
         from hotconfig.redis.publish import RedisAnnouncer  # noqa: PLC0415
 
         return Publisher(writer, RedisAnnouncer(self.redis_url), keyring, deliver)
+
+    def relay(self, tell: Tell = lambda _: None) -> Relay:
+        """A candidate for the role of the relay. Does no I/O.
+
+        Raises:
+            ConfigurationError: there is no Redis, or the schema's name or Redis's URL cannot be used.
+        """
+        from hotconfig.postgres.migrate import check_schema_name  # noqa: PLC0415
+        from hotconfig.postgres.relayed import PostgresRelaySession  # noqa: PLC0415
+
+        if self.redis_url is None:
+            raise ConfigurationError(
+                "a relay carries commits from PostgreSQL to Redis, and no Redis is configured: set HOTCONFIG_REDIS_URL"
+            )
+        from hotconfig.redis.publish import RedisAnnouncer  # noqa: PLC0415
+        from hotconfig.redis.subscribe import RedisSubscription  # noqa: PLC0415
+
+        database_url, redis_url, schema = self.database_url, self.redis_url, check_schema_name(self.schema)
+        return Relay(
+            lambda: PostgresRelaySession.open(database_url, schema),
+            lambda _: RedisSubscription.open(redis_url, (), subscribe_all=True),
+            RedisAnnouncer(redis_url),
+            tell,
+        )
