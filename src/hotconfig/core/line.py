@@ -19,6 +19,7 @@ from hotconfig.core.judge import Loaded, Reading, Verdict, applied, judge, judge
 from hotconfig.core.listeners import Changed, differing
 from hotconfig.core.live import new_live, swap
 from hotconfig.core.outcomes import Applied, Duplicate, NeedsRead, Outcome, Rejected, Stage, Stale
+from hotconfig.core.tracecontext import trace_id
 from hotconfig.core.wire import Hint, Keyring, Undecodable, decode
 
 logger = logging.getLogger("hotconfig.line")
@@ -235,7 +236,7 @@ class Line:
                     story.rewound,
                 )
             )
-        return Applied(followed.service, head.revision, keys, story.by, rewound=story.rewound)
+        return Applied(followed.service, head.revision, keys, story.by, rewound=story.rewound, trace_id=story.trace_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,12 +247,14 @@ class _Story:
     reason: str | None
     at: str | None
     rewound: bool = False
+    trace_id: str | None = None
 
     @classmethod
     def of(cls, change_sets: Iterable[ChangeSet]) -> _Story:
         *others, last = change_sets
-        alone = not others
-        return cls(last.by if alone else None, last.reason if alone else None, last.at)
+        if others:
+            return cls(None, None, last.at)
+        return cls(last.by, last.reason, last.at, trace_id=trace_id(last.trace) if last.trace else None)
 
 
 def head_of(followed: Followed[Any]) -> Head:

@@ -16,6 +16,7 @@ from pydantic_core import from_json, to_json
 
 from hotconfig.core.chain import DIGEST_BYTES, Change, ChangeSet, Head
 from hotconfig.core.names import COMMITS, commits_channel, is_key, key_channel, parse_channel
+from hotconfig.core.tracecontext import bounded
 
 TAG: Final = b"hotconfig1"
 MAX_MESSAGE_BYTES: Final = 256 * 1024
@@ -122,7 +123,6 @@ def _unpack(body: bytes) -> ChangeSet | None:
     try:
         raw = cast("dict[str, Any]", from_json(body))
         changes = tuple(_unpack_change(*item) for item in cast("list[list[Any]]", raw["changes"]))
-        trace = {str(k): str(v) for k, v in cast("dict[str, str]", raw.get("trace") or {}).items()}
         return ChangeSet(
             service=str(raw["service"]),
             parent=_unpack_head(*raw["parent"]),
@@ -131,7 +131,7 @@ def _unpack(body: bytes) -> ChangeSet | None:
             at=str(raw["at"]),
             by=str(raw["by"]),
             reason=raw.get("reason"),
-            trace=trace,
+            trace=bounded(raw.get("trace")),
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
