@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from hotconfig.core.tracecontext import NO_TRACE
@@ -41,11 +41,11 @@ class Change(NamedTuple):
     withheld: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeSet:
+class ChangeSet(NamedTuple):
     """One commit of one service, as it is announced: it leads from ``parent`` to ``head``.
 
-    ``at`` is PostgreSQL's clock when the head moved, ISO 8601 in UTC.
+    ``at`` is PostgreSQL's clock when the head moved, ISO 8601 in UTC. A tuple, because every message of every process
+    becomes one: a frozen dataclass takes three times as long to make.
     """
 
     service: str
@@ -55,12 +55,12 @@ class ChangeSet:
     at: str
     by: str
     reason: str | None = None
-    trace: Mapping[str, str] = field(default_factory=lambda: NO_TRACE)
+    trace: Mapping[str, str] = NO_TRACE
 
     @property
     def complete(self) -> bool:
         """Whether every value came along, so that no read is needed."""
-        return not any(change.withheld for change in self.changes)
+        return True not in [change.withheld for change in self.changes]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 from uuid import uuid4
 
@@ -113,7 +113,7 @@ class Publisher:
     def _tell(self, change_set: ChangeSet, sensitive: frozenset[str]) -> bool:
         made = change_set.changes
         told = tuple(_told(change, sensitive) for change in made) if sensitive else made
-        announced = self._announce(change_set if told is made else replace(change_set, changes=told))
+        announced = self._announce(change_set if told is made else change_set._replace(changes=told))
         if self._deliver is not None:
             self._deliver(change_set, announced=announced)
         return announced

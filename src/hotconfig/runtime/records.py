@@ -12,6 +12,7 @@ from typing import Final
 
 from hotconfig.core.outcomes import Applied, Rejected
 from hotconfig.core.problems import one_line
+from hotconfig.core.tracecontext import trace_id
 
 logger = logging.getLogger("hotconfig.follower")
 
@@ -33,8 +34,8 @@ def log_applied(outcome: Applied) -> None:
         fields = _fields(service, revision, outcome.keys)
         if outcome.by is not None:
             fields[BY] = outcome.by
-        if outcome.trace_id is not None:
-            fields[TRACE_ID] = outcome.trace_id
+        if outcome.trace:
+            fields[TRACE_ID] = trace_id(outcome.trace)
         keys, by = ", ".join(sorted(outcome.keys)), outcome.by or "several"
         logger.info("service %r: revision %d changed %s, by %s", service, revision, keys, by, extra=fields)
 
