@@ -196,7 +196,7 @@ class Follower:
             if self._stopping or not self.line.awaits(change_set):
                 return False
             self._judged(self.line.judge(change_set), None)
-            self.ledger.enter(self.line.flush())
+            self._measuring.flush()
         except BaseException:  # Ctrl-C goes to the main thread, wherever that is
             self._inbox.post(_Command.SHOW)
             raise
@@ -301,7 +301,7 @@ class Follower:
             case _Command.READ:
                 self._schedule.want()
             case _Command.SHOW:
-                self.ledger.enter(self.line.flush())
+                self._measuring.flush()
             case Link():
                 self._hear(item)
 
