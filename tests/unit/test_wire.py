@@ -22,7 +22,7 @@ CHANGES = st.one_of(
     st.builds(lambda key: Change(key, deleted=True), KEYS),
     st.builds(lambda key: Change(key, withheld=True), KEYS),
 )
-TRACES = st.fixed_dictionaries(
+TRACES: st.SearchStrategy[dict[str, str]] = st.fixed_dictionaries(
     {"traceparent": st.from_regex(r"00-[1-9a-f][0-9a-f]{31}-[1-9a-f][0-9a-f]{15}-0[01]", fullmatch=True)},
     optional={"tracestate": st.from_regex(r"[a-z]{1,9}=[!-~]{1,9}", fullmatch=True)},
 ) | st.just({})

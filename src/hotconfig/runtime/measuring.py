@@ -37,10 +37,13 @@ class Measuring:
 
     def load(self, loaded: Loaded) -> Outcome:
         """:meth:`Line.load`, measured."""
+        followed = self._line.followed.get(loaded.service)
+        # Not what is loaded for the first time, or anew after a fork: that is no change.
+        observed = self._observer.active and followed is not None and followed.head is not None
         begun_ns = time_ns()
         outcome = self._line.load(loaded)
         ended_ns = time_ns()
         self._ledger.enter([outcome])
-        if self._observer.active:
+        if observed:
             self._observer.applied([(loaded, outcome)], begun_ns, ended_ns)
         return outcome
