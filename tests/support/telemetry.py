@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.util._once import Once
 
-from hotconfig.telemetry import census, instruments
+from hotconfig.telemetry import census, instruments, observer
 
 Point = NumberDataPoint | HistogramDataPoint
 
@@ -40,6 +40,7 @@ def _forget() -> None:
     globals_of_metrics._PROXY_METER_PROVIDER = metrics_api._ProxyMeterProvider()
     instruments.propagation.cache_clear()
     census._censuses.clear()
+    observer._raised.clear()
 
 
 class Sdk:

@@ -233,6 +233,19 @@ def test_a_span_processor_that_raises_hurts_neither_writes_nor_the_line(caplog: 
     assert not trace.get_current_span().get_span_context().is_valid
 
 
+@pytest.mark.usefixtures("bare")
+def test_a_provider_that_cannot_be_loaded_is_no_reason_not_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_PYTHON_TRACER_PROVIDER", "not_installed")
+    monkeypatch.setenv("OTEL_PYTHON_METER_PROVIDER", "not_installed")
+    observer = OpenTelemetryObserver()
+    desk = Desk(observer)
+    with observer.writing("ai", ["threshold"]) as writing:
+        writing.committed(1)
+    desk.hear(desk.commit("0.9"))
+    assert not observer.active
+    assert desk.line.followed["ai"].shown == desk.truth.head
+
+
 # The census -----------------------------------------------------------------------------------------------------------
 
 
@@ -251,7 +264,6 @@ def status(
     return Status(state, datetime.now(UTC), verified_age_s, "connected", None, services, counted, 0, 0)
 
 
-@pytest.mark.usefixtures("sdk")
 def test_clients_of_one_process_add_up_and_the_laggard_counts(sdk: Sdk) -> None:
     census().enroll(1, lambda: status(applied=3, rejected={"validate": 1}, revisions={"ai": (7, 6)}))
     census().enroll(

@@ -217,6 +217,17 @@ def test_without_a_key_only_the_plain_form_goes_out() -> None:
     assert list(messages(Truth().commit(threshold="0.90"), {})) == [("config:ai:threshold", b"0.90")]
 
 
+@pytest.mark.parametrize(
+    "trace", [{"traceparent": "x" * 100_000}, {"traceparent": 7}, {"user": "ann"}, [["traceparent"]], "traceparent", 7]
+)
+def test_a_trace_of_another_form_stays_behind_and_the_change_set_is_taken(trace: object) -> None:
+    change_set = sample()
+    found = decode(CHANNEL, seal(json.dumps(body_of(encode(change_set, KEYRING)) | {"trace": trace}).encode()), KEYRING)
+    assert found == change_set
+    assert isinstance(found, ChangeSet)
+    assert found.trace == {}
+
+
 def test_a_withheld_value_is_in_no_message() -> None:
     canary = "canary-4711"
     change_set = Truth().commit(threshold="0.90", token=canary, withhold=["token"])

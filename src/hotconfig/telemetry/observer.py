@@ -16,6 +16,7 @@ from typing import Final, TypeGuard
 
 from opentelemetry import context, metrics, trace
 from opentelemetry.context import Context
+from opentelemetry.metrics import Histogram, NoOpHistogram
 from opentelemetry.trace import Link, Span, SpanKind, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -45,6 +46,9 @@ MAX_LINKS: Final = 32
 
 _W3C: Final = TraceContextTextMapPropagator()
 
+_raised: Final[set[str]] = set()
+"""Kinds of errors of the SDK that were logged once; from then on only at DEBUG."""
+
 
 class OpenTelemetryObserver:
     """See :class:`hotconfig.core.observing.Observer`. Any thread."""
@@ -53,8 +57,11 @@ class OpenTelemetryObserver:
         self.active = False
         self._tracing = False
         self._measuring = False
-        self._tracer = trace.get_tracer(SCOPE, scope_version())
-        self._propagation = propagation()
+        self._tracer: Tracer = trace.NoOpTracer()
+        self._propagation: Histogram = NoOpHistogram(SCOPE)
+        with _harmless():  # OTEL_PYTHON_TRACER_PROVIDER may name what is not installed
+            self._tracer = trace.get_tracer(SCOPE, scope_version())
+            self._propagation = propagation()
         self.look()
 
     def look(self) -> None:
@@ -190,5 +197,8 @@ def _harmless() -> Generator[None]:
     """Around what runs samplers, processors and exporters: the application's, so they may raise anything."""
     try:
         yield
-    except Exception:
-        logger.exception("OpenTelemetry's SDK raised; this is not told, and everything goes on")
+    except Exception as error:
+        kind = type(error).__name__
+        level = logging.DEBUG if kind in _raised else logging.ERROR
+        _raised.add(kind)
+        logger.log(level, "OpenTelemetry's SDK raised; nothing is told, and everything goes on", exc_info=True)
