@@ -20,6 +20,7 @@ LAYERS: Final = {
     "postgres": ADAPTERS,
     "redis": ADAPTERS,
     "sources": ADAPTERS,
+    "telemetry": ADAPTERS,  # the outside too: spans and metrics leave through it, and wiring makes it
     "runtime": RUNTIME,
     "": FACES,  # hotconfig/__init__.py, which only points at what the others define
     "__main__": FACES,
@@ -29,7 +30,6 @@ LAYERS: Final = {
     "embedded": FACES,
     "flags": FACES,
     "integrations": FACES,
-    "telemetry": FACES,
     "testing": FACES,
     "provisioner": FACES,
 }
@@ -98,6 +98,7 @@ CATCH_ALLS: Final = {
     "runtime/follower.py": (1, "the line's outermost loop"),
     "runtime/forks.py": (1, "a forked child comes to life, whatever happens"),
     "runtime/link.py": (1, "the outermost loop of the thread that connects"),
+    "telemetry/observer.py": (1, "samplers, processors and exporters, which are the application's"),
     "runtime/reading.py": (1, "the outermost loop of the thread that reads"),
     "runtime/relay.py": (1, "the outermost loop of the relay's thread"),
 }
@@ -188,6 +189,9 @@ def test_imports_only_point_down() -> None:
         ("provisioner", "postgres", True),
         ("provisioner", "runtime", False),
         ("provisioner", "redis", False),
+        ("runtime", "telemetry", True),
+        ("telemetry", "runtime", False),
+        ("core", "telemetry", False),
         ("embedded", "postgres", False),
     ],
 )

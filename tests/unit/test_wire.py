@@ -22,6 +22,10 @@ CHANGES = st.one_of(
     st.builds(lambda key: Change(key, deleted=True), KEYS),
     st.builds(lambda key: Change(key, withheld=True), KEYS),
 )
+TRACES: st.SearchStrategy[dict[str, str]] = st.fixed_dictionaries(
+    {"traceparent": st.from_regex(r"00-[1-9a-f][0-9a-f]{31}-[1-9a-f][0-9a-f]{15}-0[01]", fullmatch=True)},
+    optional={"tracestate": st.from_regex(r"[a-z]{1,9}=[!-~]{1,9}", fullmatch=True)},
+) | st.just({})
 CHANGE_SETS = st.builds(
     ChangeSet,
     service=st.sampled_from(["ai", "Web.hook-2", "_"]),
@@ -31,7 +35,7 @@ CHANGE_SETS = st.builds(
     at=TEXTS,
     by=TEXTS,
     reason=st.none() | TEXTS,
-    trace=st.dictionaries(TEXTS, TEXTS, max_size=2),
+    trace=TRACES,
 )
 
 
@@ -211,6 +215,17 @@ def test_the_signed_form_goes_first_and_the_plain_forms_follow_in_order() -> Non
 
 def test_without_a_key_only_the_plain_form_goes_out() -> None:
     assert list(messages(Truth().commit(threshold="0.90"), {})) == [("config:ai:threshold", b"0.90")]
+
+
+@pytest.mark.parametrize(
+    "trace", [{"traceparent": "x" * 100_000}, {"traceparent": 7}, {"user": "ann"}, [["traceparent"]], "traceparent", 7]
+)
+def test_a_trace_of_another_form_stays_behind_and_the_change_set_is_taken(trace: object) -> None:
+    change_set = sample()
+    found = decode(CHANNEL, seal(json.dumps(body_of(encode(change_set, KEYRING)) | {"trace": trace}).encode()), KEYRING)
+    assert found == change_set
+    assert isinstance(found, ChangeSet)
+    assert found.trace == {}
 
 
 def test_a_withheld_value_is_in_no_message() -> None:

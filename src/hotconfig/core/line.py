@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
@@ -19,6 +19,7 @@ from hotconfig.core.judge import Loaded, Reading, Verdict, applied, judge, judge
 from hotconfig.core.listeners import Changed, differing
 from hotconfig.core.live import new_live, swap
 from hotconfig.core.outcomes import Applied, Duplicate, NeedsRead, Outcome, Rejected, Stage, Stale
+from hotconfig.core.tracecontext import NO_TRACE
 from hotconfig.core.wire import Hint, Keyring, Undecodable, decode
 
 logger = logging.getLogger("hotconfig.line")
@@ -247,23 +248,24 @@ class Line:
                     story.rewound,
                 )
             )
-        return Applied(followed.service, head.revision, keys, story.by, rewound=story.rewound)
+        return Applied(followed.service, head.revision, keys, story.by, rewound=story.rewound, trace=story.trace)
 
 
-@dataclass(frozen=True, slots=True)
-class _Story:
+class _Story(NamedTuple):
     """Who, why and when, as far as it can be told of several commits at once."""
 
     by: str | None
     reason: str | None
     at: str | None
     rewound: bool = False
+    trace: Mapping[str, str] = NO_TRACE
 
     @classmethod
     def of(cls, change_sets: Iterable[ChangeSet]) -> _Story:
         *others, last = change_sets
-        alone = not others
-        return cls(last.by if alone else None, last.reason if alone else None, last.at)
+        if others:
+            return cls(None, None, last.at)
+        return cls(last.by, last.reason, last.at, trace=last.trace)
 
 
 def head_of(followed: Followed[Any]) -> Head:

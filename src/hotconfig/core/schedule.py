@@ -44,6 +44,7 @@ class ReadSchedule:
         self._wanted = False
         self._hinted = False
         self._under_way = False
+        self._routine = False
         self._failures = 0
         self._due_s = now_s
 
@@ -90,9 +91,15 @@ class ReadSchedule:
             return False
         if rationed:
             self._bucket.take(now_s)
+        self._routine = not (self._wanted or self._hinted)
         self._wanted = self._hinted = False
         self._under_way = True
         return True
+
+    @property
+    def unprompted(self) -> bool:
+        """The read under way, or the last one, was merely due, and nothing has asked for one since."""
+        return self._routine and not (self._wanted or self._hinted)
 
     def answered(self, now_s: float, interval_s: float) -> None:
         """The read is over; the next is due after about ``interval_s``."""

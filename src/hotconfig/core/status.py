@@ -41,6 +41,7 @@ class Counters:
     connection_failures: int = 0
     rewinds: int = 0
     line_errors: int = 0
+    drift: int = 0
 
     def count(self, outcome: Outcome) -> None:
         """Count one outcome."""

@@ -11,21 +11,19 @@ import hmac
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Any, Final, cast
 
 from pydantic_core import from_json, to_json
 
 from hotconfig.core.chain import DIGEST_BYTES, Change, ChangeSet, Head
 from hotconfig.core.names import COMMITS, commits_channel, is_key, key_channel, parse_channel
+from hotconfig.core.tracecontext import bounded
 
 TAG: Final = b"hotconfig1"
 MAX_MESSAGE_BYTES: Final = 256 * 1024
 """Longer messages are not looked at. A signed change set stays below it; see ``MAX_INLINE_BYTES``."""
 MAX_INLINE_BYTES: Final = 64 * 1024
 """A change set with more text than this is announced without values: readers fetch them from PostgreSQL."""
-
-_NO_TRACE: Final[Mapping[str, str]] = MappingProxyType({})
 
 Keyring = Mapping[int, bytes]
 """Signing secrets by id. The highest id signs, every one verifies."""
@@ -133,7 +131,6 @@ def _unpack(body: bytes) -> ChangeSet | None:
     """A later version may add fields; one that this version needs and does not find makes it a hint."""
     try:
         raw = cast("dict[str, Any]", from_json(body))
-        trace = raw.get("trace")
         return ChangeSet(
             str(raw["service"]),
             _unpack_head(*raw["parent"]),
@@ -142,7 +139,7 @@ def _unpack(body: bytes) -> ChangeSet | None:
             str(raw["at"]),
             str(raw["by"]),
             raw.get("reason"),
-            {str(k): str(v) for k, v in cast("dict[str, str]", trace).items()} if trace else _NO_TRACE,
+            bounded(raw.get("trace")),
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         return None

@@ -28,6 +28,7 @@ from hotconfig.core.errors import (
 )
 from hotconfig.core.line import Followed
 from hotconfig.core.listeners import Changed
+from hotconfig.core.observing import UNOBSERVED, Observer
 from hotconfig.core.status import State, Status
 from hotconfig.runtime import forks
 from hotconfig.runtime.bindings import Bindings, OnInvalid, field_of
@@ -86,6 +87,7 @@ class HotConfig:
         self._timing = timing or Timing()
         self._lock = threading.RLock()
         self._dispatcher = Dispatcher()
+        self._observer: Observer = UNOBSERVED
         self._follower: Follower | None = None
         self._publisher: Publisher | None = None
         self._relay: Relay | None = None
@@ -141,7 +143,8 @@ class HotConfig:
             if self._follower is not None:
                 return
             relay = self._wiring.relay() if self._is_candidate else None
-            self._follower = follower = self._wiring.follower(self._dispatcher.tell, self._timing)
+            self._observer = self._wiring.observer()
+            self._follower = follower = self._wiring.follower(self._dispatcher.tell, self._timing, self._observer)
             follower.start()
         try:
             follower.first_contact(timeout)
@@ -149,6 +152,7 @@ class HotConfig:
         except BaseException:
             self._abandon(follower)
             raise
+        self._observer.opened(self.status)
         forks.survive(self)
         atexit.register(self.close, EXIT_TIMEOUT_S)
 
@@ -175,6 +179,7 @@ class HotConfig:
         ended = all([ended, *(each.join(max(0.0, deadline_s - monotonic())) for each in listeners)])
         if publisher is not None:
             publisher.close()
+        self._observer.closed()
         if not ended:
             logger.warning(
                 "hotconfig's threads did not end within %.1f s; is a listener blocked, or PostgreSQL frozen?",
@@ -195,9 +200,11 @@ class HotConfig:
         self._publisher = None
         self.store.renew()
         self._bindings = self._bindings.reborn()
-        self._follower = follower = self._wiring.follower(self._dispatcher.tell, self._timing)
+        self._observer = self._wiring.observer()
+        self._follower = follower = self._wiring.follower(self._dispatcher.tell, self._timing, self._observer)
         follower.start()
         self._bindings.follow_all(follower)
+        self._observer.opened(self.status)
         return inherited
 
     def __enter__(self) -> Self:
@@ -346,7 +353,9 @@ class HotConfig:
         with self._lock:
             follower = self._running()
             if self._publisher is None:
-                self._publisher = self._wiring.publisher(lambda: follower.line.keyring, follower.deliver)
+                self._publisher = self._wiring.publisher(
+                    lambda: follower.line.keyring, follower.deliver, self._observer
+                )
             return self._publisher
 
     def _running(self) -> Follower:

@@ -18,6 +18,7 @@ from time import monotonic
 from typing import Any, Final
 
 from hotconfig.core.chain import ChangeSet
+from hotconfig.core.drift import DriftWatch
 from hotconfig.core.errors import (
     ConfigurationError,
     DatabaseUnavailableError,
@@ -28,13 +29,15 @@ from hotconfig.core.errors import (
 )
 from hotconfig.core.line import Followed, Line, head_of
 from hotconfig.core.listeners import Changed
-from hotconfig.core.outcomes import NeedsRead, Outcome
+from hotconfig.core.observing import UNOBSERVED, Observer
+from hotconfig.core.outcomes import Applied, NeedsRead, Outcome
 from hotconfig.core.ports import Answer, Confirmed, Event, Message, Notified, Reader
 from hotconfig.core.problems import one_line
 from hotconfig.core.schedule import ReadSchedule
 from hotconfig.runtime.inbox import Inbox
 from hotconfig.runtime.ledger import Ledger
 from hotconfig.runtime.link import Link, Opened, OpenFailed, OpenSubscription
+from hotconfig.runtime.measuring import Measuring
 from hotconfig.runtime.news import News
 from hotconfig.runtime.reading import ReadingThread
 from hotconfig.runtime.waiting import Waiting
@@ -100,10 +103,15 @@ class Follower:
         open_listener: OpenSubscription | None,
         tell: Callable[[Changed[Any]], None],
         timing: Timing,
+        *,
+        observer: Observer = UNOBSERVED,
     ) -> None:
         rng = random.Random()  # noqa: S311 - jitter
         self.line = Line(tell)
         self.ledger = Ledger()
+        self._observer = observer
+        self._measuring = Measuring(self.line, self.ledger, observer)
+        self._drift = DriftWatch()
         self._timing = timing
         self._inbox: Inbox[_Item] = Inbox()
         self._selector = selectors.DefaultSelector()
@@ -188,7 +196,7 @@ class Follower:
             if self._stopping or not self.line.awaits(change_set):
                 return False
             self._judged(self.line.judge(change_set), None)
-            self.ledger.enter(self.line.flush())
+            self._measuring.flush()
         except BaseException:  # Ctrl-C goes to the main thread, wherever that is
             self._inbox.post(_Command.SHOW)
             raise
@@ -280,7 +288,7 @@ class Follower:
                 self._news.drop(link, error, monotonic())
             case ChangeSet():
                 self._judged(self.line.judge(item), None)
-                self.ledger.enter(self.line.flush())
+                self._measuring.flush()
             case _Follow(followed, live):
                 self._start_following(followed, live)
             case _Forget(followed):
@@ -293,7 +301,7 @@ class Follower:
             case _Command.READ:
                 self._schedule.want()
             case _Command.SHOW:
-                self.ledger.enter(self.line.flush())
+                self._measuring.flush()
             case Link():
                 self._hear(item)
 
@@ -302,6 +310,8 @@ class Follower:
             self._news.tick(self.line.followed, now_s)
         for service in self._schedule.impatient(now_s):
             self._judge_again(service)
+        if self._drift.suspects:
+            self.ledger.counters.drift += self._drift.confirmed(now_s)
         if (self.line.followed or self._waiting.for_contact) and self._schedule.begin(now_s):
             self.ledger.counters.reads += 1
             self._reading.ask({name: head_of(followed) for name, followed in self.line.followed.items()})
@@ -329,7 +339,7 @@ class Follower:
             events = self._news.receive(link, limit, monotonic())
             for event in events:
                 self._take_event(link, event)
-            self.ledger.enter(self.line.flush())
+            self._measuring.flush()
             if len(events) < limit:
                 return
         # More may be buffered in the driver, where the selector does not see it: come back for it.
@@ -351,6 +361,8 @@ class Follower:
         if outcome is None:
             return
         self.ledger.counters.count(outcome)
+        if self._drift.suspects and outcome.service is not None:
+            self._drift.heard(outcome.service)
         if isinstance(outcome, NeedsRead):
             if outcome.patient and message is not None:
                 self._schedule.wait_a_moment(outcome.service, monotonic(), message)
@@ -364,7 +376,7 @@ class Follower:
             self.line.notified(*message) if isinstance(message, Notified) else self.line.receive(*message)
             for message in patience.messages
         ]
-        self.ledger.enter(self.line.flush())
+        self._measuring.flush()
         if not patience.messages:
             self._schedule.want()  # a first load that no confirmation came for
         elif any(isinstance(outcome, NeedsRead) for outcome in again):
@@ -373,6 +385,7 @@ class Follower:
     def _news_stopped(self, link: Link, error: HotConfigError) -> None:
         self.ledger.note(error, again=link.failures > 1)
         self.ledger.counters.connection_failures += 1
+        self._drift.interrupted()
         self._schedule.sooner(monotonic(), self._timing.poll_s)
         if self._waiting.for_loads:
             self._schedule.want()
@@ -381,20 +394,27 @@ class Follower:
 
     def _answered(self, answer: Answer) -> None:
         now_s = monotonic()
+        untold = self._schedule.unprompted and self._news.hearing
         self._schedule.answered(now_s, self._timing.reconcile_s if self._news.hearing else self._timing.poll_s)
         self.line.keyring = answer.keyring
         for loaded in answer.loaded:
-            outcome = self.line.load(loaded)
-            self.ledger.enter([outcome])
+            outcome = self._measuring.load(loaded)
             if isinstance(outcome, NeedsRead):
                 self._schedule.hint()
+            elif untold and isinstance(outcome, Applied) and not outcome.first:
+                self._suspect(loaded.service, now_s)
             followed = self.line.followed.get(loaded.service)
             if followed is not None and self._waiting.loaded(followed, outcome):
                 self._schedule.patience.pop(loaded.service, None)
-        self.ledger.enter(self.line.flush())
+        self._measuring.flush()
         if not answer.in_recovery:
             self.ledger.verified(now_s)
+        self._observer.look()
         self._waiting.contacted()
+
+    def _suspect(self, service: str, now_s: float) -> None:
+        if service not in self._schedule.patience:  # else a message had told, and was given a moment
+            self._drift.suspect(service, now_s)
 
     def _unanswered(self, error: HotConfigError) -> None:
         self.ledger.counters.read_failures += 1

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 
 from hotconfig.core.errors import HotConfigError
 from hotconfig.core.outcomes import Applied, Outcome, Rejected, Stage
-from hotconfig.core.problems import one_line
 from hotconfig.core.status import Counters, State
+from hotconfig.runtime import records
 
 logger = logging.getLogger("hotconfig.follower")
 
@@ -33,27 +33,19 @@ class Ledger:
 
     def enter(self, outcomes: Iterable[Outcome]) -> None:
         """Count and log outcomes, and wake who waits for a revision."""
-        moved = False
+        moved: Outcome | None = None
         for outcome in outcomes:
             self.counters.count(outcome)
+            if outcome is moved:
+                continue  # commits taken together share one outcome, and one record
             if isinstance(outcome, Applied):
-                moved = True
-                if outcome.first:
-                    logger.info("service %r: loaded at revision %d", outcome.service, outcome.revision)
-                elif outcome.keys and logger.isEnabledFor(logging.INFO):
-                    keys, by = ", ".join(sorted(outcome.keys)), outcome.by or "several"
-                    logger.info(
-                        "service %r: revision %d changed %s, by %s", outcome.service, outcome.revision, keys, by
-                    )
+                moved = outcome
+                if logger.isEnabledFor(logging.INFO):
+                    records.log_applied(outcome)
             elif isinstance(outcome, Rejected) and outcome.stage is Stage.VALIDATE:
-                moved = True
-                logger.error(
-                    "service %r: revision %s does not fit and is not shown: %s",
-                    outcome.service,
-                    outcome.revision,
-                    one_line(outcome.problems),
-                )
-        if moved and self._waiters:
+                moved = outcome
+                records.log_rejected(outcome)
+        if moved is not None and self._waiters:
             self.wake()
 
     def note(self, error: HotConfigError, *, again: bool) -> None:
@@ -75,7 +67,13 @@ class Ledger:
             state = State.DEGRADED if redis_away else State.READY
         if state is not self.state:
             level = logging.INFO if state is State.READY else logging.WARNING
-            logger.log(level, "state %s → %s", self.state.value, state.value)
+            logger.log(
+                level,
+                "state %s → %s",
+                self.state.value,
+                state.value,
+                extra={"hotconfig_state": state.value},
+            )
             self.state, self.since = state, datetime.now(UTC)
 
     def close(self) -> None:

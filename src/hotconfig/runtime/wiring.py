@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from hotconfig.core.errors import ConfigurationError
 from hotconfig.core.listeners import Changed
+from hotconfig.core.observing import Observer
 from hotconfig.core.wire import Keyring
 from hotconfig.runtime.follower import Follower, Timing
 from hotconfig.runtime.link import OpenSubscription
@@ -44,7 +45,13 @@ class Wiring:
     subscribe_all: bool
     listen: bool
 
-    def follower(self, tell: Callable[[Changed[Any]], None], timing: Timing) -> Follower:
+    def observer(self) -> Observer:
+        """Whoever watches: OpenTelemetry, which does nothing unless the application installed its SDK."""
+        from hotconfig.telemetry.observer import OpenTelemetryObserver  # noqa: PLC0415
+
+        return OpenTelemetryObserver()
+
+    def follower(self, tell: Callable[[Changed[Any]], None], timing: Timing, observer: Observer) -> Follower:
         """The reading side. Does no I/O.
 
         Raises:
@@ -54,7 +61,7 @@ class Wiring:
         from hotconfig.postgres.truth import PostgresReader  # noqa: PLC0415
 
         reader = PostgresReader(self.database_url, schema=check_schema_name(self.schema))
-        return Follower(reader, self._subscription(), self._listener(), tell, timing)
+        return Follower(reader, self._subscription(), self._listener(), tell, timing, observer=observer)
 
     def _subscription(self) -> OpenSubscription | None:
         if self.redis_url is None:
@@ -74,16 +81,16 @@ class Wiring:
         url, schema = self.database_url, self.schema
         return lambda _: PostgresListener.open(url, schema)
 
-    def publisher(self, keyring: Callable[[], Keyring], deliver: Deliver) -> Publisher:
+    def publisher(self, keyring: Callable[[], Keyring], deliver: Deliver, observer: Observer) -> Publisher:
         """The writing side. Does no I/O. ``deliver`` hears of every commit."""
         from hotconfig.postgres.truth import PostgresWriter  # noqa: PLC0415
 
         writer = PostgresWriter(self.database_url, schema=self.schema)
         if self.redis_url is None:
-            return Publisher(writer, None, keyring, deliver)
+            return Publisher(writer, None, keyring, deliver, observer=observer)
         from hotconfig.redis.publish import RedisAnnouncer  # noqa: PLC0415
 
-        return Publisher(writer, RedisAnnouncer(self.redis_url), keyring, deliver)
+        return Publisher(writer, RedisAnnouncer(self.redis_url), keyring, deliver, observer=observer)
 
     def relay(self, tell: Tell = lambda _: None) -> Relay:
         """A candidate for the role of the relay. Does no I/O.
