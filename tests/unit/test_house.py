@@ -20,6 +20,7 @@ LAYERS: Final = {
     "postgres": ADAPTERS,
     "redis": ADAPTERS,
     "sources": ADAPTERS,
+    "files": ADAPTERS,
     "runtime": RUNTIME,
     "": FACES,  # hotconfig/__init__.py, which only points at what the others define
     "__main__": FACES,
@@ -97,6 +98,7 @@ CATCH_ALLS: Final = {
     "runtime/dispatch.py": (1, "users' listeners"),
     "runtime/follower.py": (1, "the line's outermost loop"),
     "runtime/forks.py": (1, "a forked child comes to life, whatever happens"),
+    "runtime/keeping.py": (1, "the outermost loop of the thread that keeps files"),
     "runtime/link.py": (1, "the outermost loop of the thread that connects"),
     "runtime/reading.py": (1, "the outermost loop of the thread that reads"),
 }

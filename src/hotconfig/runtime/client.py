@@ -6,8 +6,8 @@ Owns the wiring of the parts and the life cycle. Must not know SQL, Redis comman
 from __future__ import annotations
 
 import atexit
-import inspect
 import logging
+import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping
@@ -15,29 +15,31 @@ from datetime import UTC, datetime
 from functools import cached_property
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from pydantic import BaseModel
 
 from hotconfig.core.errors import (
     ConfigurationError,
     NotStartedError,
-    UsageError,
     WaitTimeoutError,
 )
+from hotconfig.core.lastgood import StartPolicy
 from hotconfig.core.line import Followed
 from hotconfig.core.listeners import Changed
-from hotconfig.core.status import State, Status
-from hotconfig.runtime import forks
+from hotconfig.core.status import StateChanged, Status
+from hotconfig.runtime import forks, health
 from hotconfig.runtime.bindings import Bindings, OnInvalid, field_of
-from hotconfig.runtime.dispatch import Dispatcher
-from hotconfig.runtime.follower import Follower, Timing
+from hotconfig.runtime.dispatch import Dispatcher, check_callback
+from hotconfig.runtime.follower import Follower
 from hotconfig.runtime.publishing import Commit, Publisher
+from hotconfig.runtime.starting import Starting
 from hotconfig.runtime.store import Store, Target
+from hotconfig.runtime.timing import Timing
 from hotconfig.runtime.wiring import Environment, Wiring
 
 if TYPE_CHECKING:
-    from hotconfig.runtime.aio import AsyncFace, ChangeStream
+    from hotconfig.runtime.aio import AsyncFace, ChangeStream, EventStream, StateStream
 
 logger = logging.getLogger("hotconfig")
 
@@ -63,6 +65,12 @@ class HotConfig:
         listen: While there is no Redis, hear of commits through PostgreSQL's ``LISTEN``, on one more connection. Where
             a pooler stands between, that cannot work, and PostgreSQL is polled every ``timing.poll_s`` instead.
         timing: How often to compare with PostgreSQL.
+        start_policy: When PostgreSQL is away at the start: ``"fail"``, or go on with what was ``"last_known_good"``
+            or with the ``"defaults"`` of the classes.
+        last_known_good: A directory in which the last known good values are kept, one file per service.
+
+    Raises:
+        UsageError: there is no such policy, or it needs a directory.
     """
 
     def __init__(
@@ -74,16 +82,20 @@ class HotConfig:
         subscribe_all: bool = False,
         listen: bool = True,
         timing: Timing | None = None,
+        start_policy: StartPolicy = "fail",
+        last_known_good: str | os.PathLike[str] | None = None,
     ) -> None:
         self._wiring = Wiring(database_url, redis_url, schema, subscribe_all, listen)
         self._timing = timing or Timing()
+        self._starting = Starting(start_policy, last_known_good, self._wiring.shelf)
         self._lock = threading.RLock()
         self._dispatcher = Dispatcher()
         self._follower: Follower | None = None
         self._publisher: Publisher | None = None
         self._bindings = Bindings()
-        self._streams: weakref.WeakSet[ChangeStream[Any]] = weakref.WeakSet()
+        self._streams: weakref.WeakSet[EventStream[Any]] = weakref.WeakSet()
         self._closed = False
+        self._since = datetime.now(UTC)
         self.store = Store(self._get_publisher, self._find, self._refresh)
 
     @classmethod
@@ -91,7 +103,8 @@ class HotConfig:
         """Make one from the environment.
 
         ``HOTCONFIG_DATABASE_URL`` is needed; ``HOTCONFIG_REDIS_URL``, ``HOTCONFIG_SCHEMA``,
-        ``HOTCONFIG_SUBSCRIBE_ALL`` and ``HOTCONFIG_LISTEN`` stand for the arguments of the class.
+        ``HOTCONFIG_SUBSCRIBE_ALL``, ``HOTCONFIG_LISTEN``, ``HOTCONFIG_START_POLICY`` and ``HOTCONFIG_LAST_KNOWN_GOOD``
+        stand for the arguments of the class.
 
         Raises:
             ConfigurationError: ``HOTCONFIG_DATABASE_URL`` is not set.
@@ -109,6 +122,8 @@ class HotConfig:
             subscribe_all=found.subscribe_all,
             listen=found.listen,
             timing=timing,
+            start_policy=found.start_policy,
+            last_known_good=found.last_known_good or None,
         )
 
     # Life cycle --------------------------------------------------------------------------------------------
@@ -122,7 +137,7 @@ class HotConfig:
             timeout: Seconds to wait for PostgreSQL.
 
         Raises:
-            DatabaseUnavailableError: PostgreSQL did not answer in time.
+            DatabaseUnavailableError: PostgreSQL did not answer in time; not raised unless the start policy is "fail".
             AccessDeniedError, SchemaMissingError, ConfigurationError: mend what the message names.
             NotStartedError: it was closed already; make a new one.
         """
@@ -131,10 +146,9 @@ class HotConfig:
                 raise NotStartedError("this HotConfig was closed: make a new one")
             if self._follower is not None:
                 return
-            self._follower = follower = self._wiring.follower(self._dispatcher.tell, self._timing)
-            follower.start()
+            self._follower = follower = self._follow()
         try:
-            follower.first_contact(timeout)
+            self._starting.first_contact(follower, timeout)
         except BaseException:
             self._abandon(follower)
             raise
@@ -151,12 +165,14 @@ class HotConfig:
         forks.forget(self)
         atexit.unregister(self.close)
         with self._lock:
+            self._since = self._since if self._closed else datetime.now(UTC)
             self._closed = True
             follower, publisher = self._follower, self._publisher
         deadline_s = monotonic() + timeout
         for stream in tuple(self._streams):
             stream.end()
         ended = follower is None or follower.stop(timeout)
+        ended = self._starting.stop(max(0.0, deadline_s - monotonic())) and ended
         listeners = self._dispatcher.close()
         ended = all([ended, *(each.join(max(0.0, deadline_s - monotonic())) for each in listeners)])
         if publisher is not None:
@@ -177,8 +193,7 @@ class HotConfig:
         self._publisher = None
         self.store.renew()
         self._bindings = self._bindings.reborn()
-        self._follower = follower = self._wiring.follower(self._dispatcher.tell, self._timing)
-        follower.start()
+        self._follower = follower = self._follow(self._follower)
         self._bindings.follow_all(follower)
         return inherited
 
@@ -238,7 +253,7 @@ class HotConfig:
         """
         follower = self._running()
         binding = self._bindings.bind(follower, settings_class, pins, on_invalid)
-        return self._bindings.loaded(follower, binding, timeout)
+        return self._starting.loaded(self._bindings, follower, binding, timeout)
 
     def on_change(
         self,
@@ -260,8 +275,7 @@ class HotConfig:
         Raises:
             NotBoundError, UnknownKeyError.
         """
-        if not callable(cast("object", listener)) or inspect.iscoroutinefunction(listener):
-            raise UsageError("on_change takes an ordinary function; in async code iterate over changes() instead")
+        check_callback(listener, "on_change", "changes")
         followed = self._bindings.find(settings)
         keys = None if key is None else frozenset({field_of(followed, key)})
         registered = self._dispatcher.add(followed.service, listener, keys)
@@ -301,25 +315,50 @@ class HotConfig:
                 f"service {followed.service!r}: revision {wanted} was not seen within {timeout} s, it shows {shown}"
             )
 
+    # Probes ------------------------------------------------------------------------------------------------
+
     def status(self) -> Status:
         """How this process stands. Never blocks and asks nobody."""
-        errors, dropped = self._dispatcher.counts()
         follower = self._follower
         if follower is None:
-            return Status.before_start(datetime.now(UTC), closed=self._closed)
-        ledger = follower.ledger
-        verified_at_s = ledger.verified_at_s
-        return Status(
-            state=State.CLOSED if self._closed else ledger.state if follower.alive else State.STALE,
-            since=ledger.since,
-            verified_age_s=None if verified_at_s is None else monotonic() - verified_at_s,
-            redis={True: "connected", False: "away", None: "unused"}[follower.connected],
-            last_error=ledger.last_error,
-            services=self._bindings.described(),
-            counters=ledger.counted(),
-            listener_errors=errors,
-            listener_dropped=dropped,
-        )
+            return Status.before_start(self._since, closed=self._closed)
+        since = self._since if self._closed else None
+        return health.status(follower, self._bindings, self._dispatcher, self._starting.counted(), since)
+
+    def healthy(self) -> bool:
+        """For liveness probes: False means that this process has to be restarted, and nothing else will help.
+
+        Its threads run, and the line made a turn within 15 s. Never False because a server is away, nor before
+        :meth:`start` and after :meth:`close`. Never blocks.
+        """
+        return self._closed or (follower := self._follower) is None or health.healthy(follower)
+
+    def ready(self, *, max_age_s: float | None = None) -> bool:
+        """For readiness probes: started, and whatever is bound has values. Never blocks.
+
+        Stays True while ``DEGRADED`` and ``STALE``: an outage of PostgreSQL must not take all processes out of service.
+
+        Args:
+            max_age_s: False also if PostgreSQL has not confirmed the values for so many seconds.
+        """
+        follower = self._follower
+        return follower is not None and not self._closed and health.ready(follower, self._bindings, max_age_s)
+
+    def on_state(self, listener: Callable[[StateChanged], object]) -> Callable[[], None]:
+        """Call ``listener`` whenever the state changes. Returns a function that ends it.
+
+        It runs on a thread of its own, as for :meth:`on_change`. The last call tells ``CLOSED``.
+        """
+        check_callback(listener, "on_state", "states")
+        return self._dispatcher.add_for_states(listener)
+
+    def states(self) -> StateStream:
+        """Iterate over changes of state as :meth:`changes` does over changes of settings."""
+        from hotconfig.runtime.aio import StateStream  # noqa: PLC0415 - only async programs need anyio
+
+        stream = StateStream(self.on_state)
+        self._streams.add(stream)
+        return stream
 
     # Wiring ------------------------------------------------------------------------------------------------
 
@@ -337,8 +376,20 @@ class HotConfig:
             raise NotStartedError("start it first: `with HotConfig.from_env() as hc:`, or hc.start()")
         return self._follower
 
+    def _follow(self, parent: Follower | None = None) -> Follower:
+        """A started follower. In a forked child, ``parent`` is what followed there."""
+        follower = self._wiring.follower(self._dispatcher.tell, self._timing)
+        follower.ledger.tell_state = self._dispatcher.tell_state
+        if parent is not None:
+            follower.ledger.condition.inherit(parent.ledger.condition)
+        self._starting.keep(follower)
+        follower.start()
+        return follower
+
     def _abandon(self, follower: Follower) -> None:
+        follower.ledger.tell_state = None
         follower.stop(EXIT_TIMEOUT_S)
+        self._starting.stop(EXIT_TIMEOUT_S)
         with self._lock:
             self._follower = None
 
@@ -348,14 +399,3 @@ class HotConfig:
     def _refresh(self, followed: Followed[Any], revision: int) -> None:
         """Somebody else wrote: let the line catch up before the next attempt."""
         self._running().catch_up(followed, revision)
-
-
-def snapshot(settings: M) -> M:
-    """One immutable, consistent view of all fields: read several of them from it. Costs no I/O and no lock.
-
-    Raises:
-        NotBoundError: ``settings`` is not a live object.
-    """
-    from hotconfig.core.live import current  # noqa: PLC0415
-
-    return current(settings)

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from hotconfig.core.lastgood import StartPolicy
 from hotconfig.core.listeners import Changed
 from hotconfig.core.wire import Keyring
-from hotconfig.runtime.follower import Follower, Timing
+from hotconfig.runtime.follower import Follower
+from hotconfig.runtime.keeping import Shelf
 from hotconfig.runtime.link import OpenSubscription
 from hotconfig.runtime.publishing import Deliver, Publisher
+from hotconfig.runtime.timing import Timing
 
 
 class Environment(BaseSettings):
@@ -29,6 +33,8 @@ class Environment(BaseSettings):
     schema_name: str = Field(default="hotconfig", validation_alias="HOTCONFIG_SCHEMA")
     subscribe_all: bool = False
     listen: bool = True
+    start_policy: StartPolicy = "fail"
+    last_known_good: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +87,9 @@ class Wiring:
         from hotconfig.redis.publish import RedisAnnouncer  # noqa: PLC0415
 
         return Publisher(writer, RedisAnnouncer(self.redis_url), keyring, deliver)
+
+    def shelf(self, directory: Path) -> Shelf:
+        """Where this database's last-known-good files are kept."""
+        from hotconfig.postgres.connect import describe  # noqa: PLC0415
+
+        return Shelf(directory, self.schema, describe(self.database_url))
