@@ -37,11 +37,13 @@ def read(path: Path) -> bytes:
         reason = Refusal.NOT_A_FILE if path.is_symlink() else Refusal.UNREADABLE
         raise refused(reason, path, error.strerror or type(error).__name__) from error
     try:
-        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
-            _check(os.fstat(descriptor), path)
+        _check(os.fstat(descriptor), path)
+        with open(descriptor, "rb", closefd=False) as file:
             return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise refused(Refusal.UNREADABLE, path, error.strerror or type(error).__name__) from error
+    finally:
+        os.close(descriptor)
 
 
 def replace(path: Path, content: bytes) -> None:
