@@ -295,6 +295,19 @@ def test_the_policy_comes_from_the_environment_too(
         assert client.bind(AISettings).threshold == 0.9
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("HOTCONFIG_START_POLICY", CANARY), ("HOTCONFIG_LISTEN", CANARY)], ids=["policy", "listen"]
+)
+def test_a_variable_that_cannot_be_read_is_named_without_its_value(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv("HOTCONFIG_DATABASE_URL", "postgresql://x")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(hotconfig.ConfigurationError, match=name) as caught:
+        hotconfig.HotConfig.from_env()
+    assert CANARY not in str(caught.value)
+
+
 # The file ---------------------------------------------------------------------------------------------------
 
 

@@ -228,6 +228,20 @@ def test_the_age_of_the_confirmation_keeps_within_the_stated_bound(
     assert min(ages_s) < 0.4
 
 
+def test_while_ready_a_change_that_nobody_announced_is_seen_within_the_stated_bound(
+    start_client: ClientFactory, migrated_url: str
+) -> None:
+    reconcile_s = 0.4
+    client = start_client(timing=Timing(reconcile_s=reconcile_s))
+    ai = client.bind(AISettings)
+    eventually(lambda: client.status().state is State.READY)
+    seen = Worst("no news at all, reconcile_s = 0.4: change seen")
+    for number in range(ROUNDS):
+        seen.times_s.append(seen_after_s(migrated_url, ai, (number + 1) / 1000))
+    assert client.status().counters["messages"] == 0
+    seen.judge(reconcile_s * 1.25)
+
+
 # Bounds ------------------------------------------------------------------------------------------------------
 
 
@@ -268,6 +282,28 @@ def test_the_fallback_takes_over_in_time_and_redis_takes_back(
     noticed.judge(2.0)
     arriving.judge(1.0)
     back.judge(1.0)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("listen", [True, False], ids=["LISTEN", "polling"])
+@pytest.mark.parametrize(("outage", "bound_s"), [("killed", 1.0), ("frozen", 1.5 + 1.0)])
+def test_a_change_right_after_redis_went_away_is_seen_in_time(
+    start_client: ClientFactory,
+    own_valkey: EmbeddedValkey,
+    migrated_url: str,
+    outage: str,
+    bound_s: float,
+    listen: bool,
+) -> None:
+    client = start_client(redis=own_valkey.url, listen=listen)
+    ai = client.bind(AISettings)
+    seen = Worst(f"{outage} a moment ago, {'LISTEN' if listen else 'polling'}: change seen")
+    for number in range(ROUNDS):
+        eventually(lambda: client.status().state is State.READY, 20)
+        own_valkey.kill() if outage == "killed" else freeze(own_valkey)
+        seen.times_s.append(seen_after_s(migrated_url, ai, (number + 1) / 1000))
+        own_valkey.restart() if outage == "killed" else thaw(own_valkey)
+    seen.judge(bound_s)
 
 
 @pytest.mark.parametrize("way", ["LISTEN", "polling"])

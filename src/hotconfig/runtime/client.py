@@ -107,9 +107,9 @@ class HotConfig:
         stand for the arguments of the class.
 
         Raises:
-            ConfigurationError: ``HOTCONFIG_DATABASE_URL`` is not set.
+            ConfigurationError: ``HOTCONFIG_DATABASE_URL`` is not set, or another is not what it should be.
         """
-        found = Environment()
+        found = Environment.read()
         if not found.database_url:
             raise ConfigurationError(
                 "HOTCONFIG_DATABASE_URL is not set: give it PostgreSQL's URL, "

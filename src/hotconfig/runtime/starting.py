@@ -117,6 +117,8 @@ class Starting:
         except LastKnownGoodError as error:
             logger.error("service %r: %s", followed.service, error)  # noqa: TRY400 - the message says it all
             return error
+        except TimeoutError:
+            return None  # the line is closing, or busy: what waits for the class gives up in its own time
         if outcome is not None:
             _tell(followed.service, given)
         return None

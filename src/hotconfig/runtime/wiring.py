@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from hotconfig.core.errors import ConfigurationError
 from hotconfig.core.lastgood import StartPolicy
 from hotconfig.core.listeners import Changed
+from hotconfig.core.problems import one_line, problems
 from hotconfig.core.wire import Keyring
 from hotconfig.runtime.follower import Follower
 from hotconfig.runtime.keeping import Shelf
@@ -35,6 +37,19 @@ class Environment(BaseSettings):
     listen: bool = True
     start_policy: StartPolicy = "fail"
     last_known_good: str | None = None
+
+    @classmethod
+    def read(cls) -> Self:
+        """Read it now.
+
+        Raises:
+            ConfigurationError: a variable is not what it should be.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            said = one_line({f"HOTCONFIG_{key.upper()}": why for key, why in problems(error).items()})
+            raise ConfigurationError(f"the environment cannot be read: {said}") from None
 
 
 @dataclass(frozen=True, slots=True)
