@@ -8,7 +8,8 @@ import pytest
 
 from hotconfig.core.chain import Change
 from hotconfig.core.drift import GRACE_S, DriftWatch
-from hotconfig.runtime.follower import Follower, Timing
+from hotconfig.runtime.follower import Follower
+from hotconfig.runtime.timing import Timing
 from tests.support.fakes import MemoryRedis
 from tests.support.waiting import eventually
 from tests.unit.test_follower import World

@@ -21,6 +21,7 @@ LAYERS: Final = {
     "redis": ADAPTERS,
     "sources": ADAPTERS,
     "telemetry": ADAPTERS,  # the outside too: spans and metrics leave through it, and wiring makes it
+    "files": ADAPTERS,
     "runtime": RUNTIME,
     "": FACES,  # hotconfig/__init__.py, which only points at what the others define
     "__main__": FACES,
@@ -97,6 +98,7 @@ CATCH_ALLS: Final = {
     "runtime/dispatch.py": (1, "users' listeners"),
     "runtime/follower.py": (1, "the line's outermost loop"),
     "runtime/forks.py": (1, "a forked child comes to life, whatever happens"),
+    "runtime/keeping.py": (1, "the outermost loop of the thread that keeps files"),
     "runtime/link.py": (1, "the outermost loop of the thread that connects"),
     "telemetry/observer.py": (1, "samplers, processors and exporters, which are the application's"),
     "runtime/reading.py": (1, "the outermost loop of the thread that reads"),

@@ -56,8 +56,8 @@ def test_a_commit_that_changes_nothing_here_is_not_logged(ledger: Ledger, caplog
 def test_a_first_load_a_rejection_and_a_state_bear_fields_too(ledger: Ledger, caplog: pytest.LogCaptureFixture) -> None:
     ledger.enter([Applied("ai", 5, frozenset({"threshold"}), first=True)])
     ledger.enter([Rejected("ai", 6, Stage.VALIDATE, {"threshold": "should be less than 1"})])
-    ledger.verified(1.0)
-    ledger.reckon(1.0, 30.0, redis_away=False)
+    ledger.condition.answered(1.0, confirms=True)
+    ledger.reckon(1.0, 30.0)
     first, rejected, state = caplog.records
     assert fields(first) == {"hotconfig_service": "ai", "hotconfig_revision": 5}
     assert fields(rejected) == {

@@ -69,7 +69,7 @@ class Reading(Enum):
     FORWARD = "forward"
     """Apply the changes on top of what the reader has."""
     REPLACE = "replace"
-    """The reader had nothing yet: take all keys."""
+    """The reader had nothing yet, or not all: take all keys."""
     REWIND = "rewind"
     """The primary does not hold the reader's digest (restore, failover, forgery): take all keys, loudly."""
     BEHIND = "behind"
@@ -91,6 +91,16 @@ def judge_loaded(loaded: Loaded, head: Head | None) -> Reading:
     if loaded.known:
         return Reading.FORWARD
     return Reading.BEHIND if loaded.in_recovery else Reading.REWIND
+
+
+def judge_whole(loaded: Loaded, head: Head, begun: Head) -> Reading:
+    """Hold a read of everything against a reader that lacks some values of its head, and needs them all.
+
+    ``begun`` is the head that the reader was given without those values.
+    """
+    if loaded.head.revision < begun.revision or (loaded.head.revision == begun.revision and loaded.head != begun):
+        return Reading.BEHIND if loaded.in_recovery else Reading.REWIND
+    return Reading.AGAIN if loaded.head.revision < head.revision else Reading.REPLACE
 
 
 def applied(texts: Mapping[str, str | None], changes: tuple[Change, ...]) -> dict[str, str | None]:

@@ -6,16 +6,17 @@ Owns the wiring of the parts and the life cycle. Must not know SQL, Redis comman
 from __future__ import annotations
 
 import atexit
-import inspect
 import logging
+import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from pydantic import BaseModel
 
@@ -23,24 +24,26 @@ from hotconfig.core.errors import (
     ConfigurationError,
     NotStartedError,
     RetryableError,
-    UsageError,
     WaitTimeoutError,
 )
+from hotconfig.core.lastgood import StartPolicy
 from hotconfig.core.line import Followed
 from hotconfig.core.listeners import Changed
 from hotconfig.core.observing import UNOBSERVED, Observer
-from hotconfig.core.status import State, Status
-from hotconfig.runtime import forks
+from hotconfig.core.status import StateChanged, Status
+from hotconfig.runtime import forks, health
 from hotconfig.runtime.bindings import Bindings, OnInvalid, field_of
-from hotconfig.runtime.dispatch import Dispatcher
-from hotconfig.runtime.follower import Follower, Timing
+from hotconfig.runtime.dispatch import Dispatcher, check_callback
+from hotconfig.runtime.follower import Follower
 from hotconfig.runtime.publishing import Commit, Publisher
 from hotconfig.runtime.relay import Relay
+from hotconfig.runtime.starting import Starting
 from hotconfig.runtime.store import Store, Target
+from hotconfig.runtime.timing import Timing
 from hotconfig.runtime.wiring import Environment, Wiring
 
 if TYPE_CHECKING:
-    from hotconfig.runtime.aio import AsyncFace, ChangeStream
+    from hotconfig.runtime.aio import AsyncFace, ChangeStream, EventStream, StateStream
 
 logger = logging.getLogger("hotconfig")
 
@@ -69,9 +72,15 @@ class HotConfig:
             such as commits made by psql. Needs Redis, and PostgreSQL without a pooler in between; holds one more
             connection to it.
         timing: How often to compare with PostgreSQL.
+        start_policy: When PostgreSQL is away at the start: ``"fail"``, or go on with what was ``"last_known_good"``
+            or with the ``"defaults"`` of the classes.
+        last_known_good: A directory in which the last known good values are kept, one file per service.
+
+    Raises:
+        UsageError: there is no such policy, or it needs a directory.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keyword-only, and all of them the environment's words
         self,
         database_url: str,
         redis_url: str | None = None,
@@ -81,10 +90,13 @@ class HotConfig:
         listen: bool = True,
         relay: bool = False,
         timing: Timing | None = None,
+        start_policy: StartPolicy = "fail",
+        last_known_good: str | os.PathLike[str] | None = None,
     ) -> None:
         self._wiring = Wiring(database_url, redis_url, schema, subscribe_all, listen)
         self._is_candidate = relay
         self._timing = timing or Timing()
+        self._starting = Starting(start_policy, last_known_good, self._wiring.shelf)
         self._lock = threading.RLock()
         self._dispatcher = Dispatcher()
         self._observer: Observer = UNOBSERVED
@@ -92,8 +104,9 @@ class HotConfig:
         self._publisher: Publisher | None = None
         self._relay: Relay | None = None
         self._bindings = Bindings()
-        self._streams: weakref.WeakSet[ChangeStream[Any]] = weakref.WeakSet()
+        self._streams: weakref.WeakSet[EventStream[Any]] = weakref.WeakSet()
         self._closed = False
+        self._since = datetime.now(UTC)
         self.store = Store(self._get_publisher, self._find, self._refresh)
 
     @classmethod
@@ -101,12 +114,13 @@ class HotConfig:
         """Make one from the environment.
 
         ``HOTCONFIG_DATABASE_URL`` is needed; ``HOTCONFIG_REDIS_URL``, ``HOTCONFIG_SCHEMA``,
-        ``HOTCONFIG_SUBSCRIBE_ALL``, ``HOTCONFIG_LISTEN`` and ``HOTCONFIG_RELAY`` stand for the arguments of the class.
+        ``HOTCONFIG_SUBSCRIBE_ALL``, ``HOTCONFIG_LISTEN``, ``HOTCONFIG_RELAY``, ``HOTCONFIG_START_POLICY`` and
+        ``HOTCONFIG_LAST_KNOWN_GOOD`` stand for the arguments of the class.
 
         Raises:
-            ConfigurationError: ``HOTCONFIG_DATABASE_URL`` is not set.
+            ConfigurationError: ``HOTCONFIG_DATABASE_URL`` is not set, or another is not what it should be.
         """
-        found = Environment()
+        found = Environment.read()
         if not found.database_url:
             raise ConfigurationError(
                 "HOTCONFIG_DATABASE_URL is not set: give it PostgreSQL's URL, "
@@ -120,6 +134,8 @@ class HotConfig:
             listen=found.listen,
             relay=found.relay,
             timing=timing,
+            start_policy=found.start_policy,
+            last_known_good=found.last_known_good or None,
         )
 
     # Life cycle --------------------------------------------------------------------------------------------
@@ -133,7 +149,7 @@ class HotConfig:
             timeout: Seconds to wait for PostgreSQL.
 
         Raises:
-            DatabaseUnavailableError: PostgreSQL did not answer in time.
+            DatabaseUnavailableError: PostgreSQL did not answer in time; not raised unless the start policy is "fail".
             AccessDeniedError, SchemaMissingError, ConfigurationError: mend what the message names.
             NotStartedError: it was closed already; make a new one.
         """
@@ -143,11 +159,9 @@ class HotConfig:
             if self._follower is not None:
                 return
             relay = self._wiring.relay() if self._is_candidate else None
-            self._observer = self._wiring.observer()
-            self._follower = follower = self._wiring.follower(self._dispatcher.tell, self._timing, self._observer)
-            follower.start()
+            self._follower = follower = self._follow()
         try:
-            follower.first_contact(timeout)
+            self._starting.first_contact(follower, timeout)
             self._become_candidate(relay, timeout)
         except BaseException:
             self._abandon(follower)
@@ -166,6 +180,7 @@ class HotConfig:
         forks.forget(self)
         atexit.unregister(self.close)
         with self._lock:
+            self._since = self._since if self._closed else datetime.now(UTC)
             self._closed = True
             follower, publisher, relay = self._follower, self._publisher, self._relay
         deadline_s = monotonic() + timeout
@@ -175,6 +190,7 @@ class HotConfig:
             relay.stop()
         ended = follower is None or follower.stop(timeout)
         ended = (relay is None or relay.join(max(0.0, deadline_s - monotonic()))) and ended
+        ended = self._starting.stop(max(0.0, deadline_s - monotonic())) and ended
         listeners = self._dispatcher.close()
         ended = all([ended, *(each.join(max(0.0, deadline_s - monotonic())) for each in listeners)])
         if publisher is not None:
@@ -200,9 +216,7 @@ class HotConfig:
         self._publisher = None
         self.store.renew()
         self._bindings = self._bindings.reborn()
-        self._observer = self._wiring.observer()
-        self._follower = follower = self._wiring.follower(self._dispatcher.tell, self._timing, self._observer)
-        follower.start()
+        self._follower = follower = self._follow(self._follower)
         self._bindings.follow_all(follower)
         self._observer.opened(self.status)
         return inherited
@@ -263,7 +277,7 @@ class HotConfig:
         """
         follower = self._running()
         binding = self._bindings.bind(follower, settings_class, pins, on_invalid)
-        return self._bindings.loaded(follower, binding, timeout)
+        return self._starting.loaded(self._bindings, follower, binding, timeout)
 
     def on_change(
         self,
@@ -285,8 +299,7 @@ class HotConfig:
         Raises:
             NotBoundError, UnknownKeyError.
         """
-        if not callable(cast("object", listener)) or inspect.iscoroutinefunction(listener):
-            raise UsageError("on_change takes an ordinary function; in async code iterate over changes() instead")
+        check_callback(listener, "on_change", "changes")
         followed = self._bindings.find(settings)
         keys = None if key is None else frozenset({field_of(followed, key)})
         registered = self._dispatcher.add(followed.service, listener, keys)
@@ -326,26 +339,53 @@ class HotConfig:
                 f"service {followed.service!r}: revision {wanted} was not seen within {timeout} s, it shows {shown}"
             )
 
+    # Probes ------------------------------------------------------------------------------------------------
+
     def status(self) -> Status:
         """How this process stands. Never blocks and asks nobody."""
-        errors, dropped = self._dispatcher.counts()
         follower = self._follower
         if follower is None:
-            return Status.before_start(datetime.now(UTC), closed=self._closed)
-        ledger = follower.ledger
-        verified_at_s = ledger.verified_at_s
-        return Status(
-            state=State.CLOSED if self._closed else ledger.state if follower.alive else State.STALE,
-            since=ledger.since,
-            verified_age_s=None if verified_at_s is None else monotonic() - verified_at_s,
-            redis={True: "connected", False: "away", None: "unused"}[follower.connected],
-            last_error=ledger.last_error,
-            services=self._bindings.described(),
-            counters=ledger.counted() | (self._relay.counted() if self._relay is not None else {}),
-            listener_errors=errors,
-            listener_dropped=dropped,
-            relay=self._relay.role.value if self._relay is not None else "off",
-        )
+            return Status.before_start(self._since, closed=self._closed)
+        since = self._since if self._closed else None
+        relay = self._relay
+        counted = {**self._starting.counted(), **(relay.counted() if relay is not None else {})}
+        status = health.status(follower, self._bindings, self._dispatcher, counted, since)
+        return status if relay is None else replace(status, relay=relay.role.value)
+
+    def healthy(self) -> bool:
+        """For liveness probes: False means that this process has to be restarted, and nothing else will help.
+
+        Its threads run, and the line made a turn within 15 s. Never False because a server is away, nor before
+        :meth:`start` and after :meth:`close`. Never blocks.
+        """
+        return self._closed or (follower := self._follower) is None or health.healthy(follower)
+
+    def ready(self, *, max_age_s: float | None = None) -> bool:
+        """For readiness probes: started, and whatever is bound has values. Never blocks.
+
+        Stays True while ``DEGRADED`` and ``STALE``: an outage of PostgreSQL must not take all processes out of service.
+
+        Args:
+            max_age_s: False also if PostgreSQL has not confirmed the values for so many seconds.
+        """
+        follower = self._follower
+        return follower is not None and not self._closed and health.ready(follower, self._bindings, max_age_s)
+
+    def on_state(self, listener: Callable[[StateChanged], object]) -> Callable[[], None]:
+        """Call ``listener`` whenever the state changes. Returns a function that ends it.
+
+        It runs on a thread of its own, as for :meth:`on_change`. The last call tells ``CLOSED``.
+        """
+        check_callback(listener, "on_state", "states")
+        return self._dispatcher.add_for_states(listener)
+
+    def states(self) -> StateStream:
+        """Iterate over changes of state as :meth:`changes` does over changes of settings."""
+        from hotconfig.runtime.aio import StateStream  # noqa: PLC0415 - only async programs need anyio
+
+        stream = StateStream(self.on_state)
+        self._streams.add(stream)
+        return stream
 
     # Wiring ------------------------------------------------------------------------------------------------
 
@@ -375,11 +415,24 @@ class HotConfig:
         except RetryableError as error:
             logger.warning("not a relay yet, and trying on: %s", error)
 
+    def _follow(self, parent: Follower | None = None) -> Follower:
+        """A started follower. In a forked child, ``parent`` is what followed there."""
+        self._observer = self._wiring.observer()
+        follower = self._wiring.follower(self._dispatcher.tell, self._timing, self._observer)
+        follower.ledger.tell_state = self._dispatcher.tell_state
+        if parent is not None:
+            follower.ledger.condition.inherit(parent.ledger.condition)
+        self._starting.keep(follower)
+        follower.start()
+        return follower
+
     def _abandon(self, follower: Follower) -> None:
+        follower.ledger.tell_state = None
         if self._relay is not None:
             self._relay.stop()
             self._relay.join(EXIT_TIMEOUT_S)
         follower.stop(EXIT_TIMEOUT_S)
+        self._starting.stop(EXIT_TIMEOUT_S)
         with self._lock:
             self._follower = self._relay = None
 
@@ -389,14 +442,3 @@ class HotConfig:
     def _refresh(self, followed: Followed[Any], revision: int) -> None:
         """Somebody else wrote: let the line catch up before the next attempt."""
         self._running().catch_up(followed, revision)
-
-
-def snapshot(settings: M) -> M:
-    """One immutable, consistent view of all fields: read several of them from it. Costs no I/O and no lock.
-
-    Raises:
-        NotBoundError: ``settings`` is not a live object.
-    """
-    from hotconfig.core.live import current  # noqa: PLC0415
-
-    return current(settings)

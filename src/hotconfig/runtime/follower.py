@@ -10,7 +10,7 @@ import logging
 import random
 import selectors
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import Enum
@@ -23,16 +23,13 @@ from hotconfig.core.errors import (
     ConfigurationError,
     DatabaseUnavailableError,
     HotConfigError,
-    InvalidStateError,
     NotStartedError,
-    UsageError,
 )
-from hotconfig.core.line import Followed, Line, head_of
+from hotconfig.core.line import Followed, Line, StandIn, head_of
 from hotconfig.core.listeners import Changed
 from hotconfig.core.observing import UNOBSERVED, Observer
 from hotconfig.core.outcomes import Applied, NeedsRead, Outcome
 from hotconfig.core.ports import Answer, Confirmed, Event, Message, Notified, Reader
-from hotconfig.core.problems import one_line
 from hotconfig.core.schedule import ReadSchedule
 from hotconfig.runtime.inbox import Inbox
 from hotconfig.runtime.ledger import Ledger
@@ -40,33 +37,19 @@ from hotconfig.runtime.link import Link, Opened, OpenFailed, OpenSubscription
 from hotconfig.runtime.measuring import Measuring
 from hotconfig.runtime.news import News
 from hotconfig.runtime.reading import ReadingThread
-from hotconfig.runtime.waiting import Waiting
+from hotconfig.runtime.timing import Timing
+from hotconfig.runtime.waiting import StandingIn, Waiting, shows
 
 logger = logging.getLogger("hotconfig.follower")
 
 BATCH: Final = 1000
 """Messages taken together before the line is flushed and the clock is looked at again."""
+TURN_S: Final = 1.0
+"""Between two turns, at most, so that a line that does nothing can be told from one that cannot."""
+WATCHFUL_TURN_S: Final = 0.1
+"""The same while the state may change merely because time passes."""
 
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """How often and how long, in seconds.
-
-    Attributes:
-        reconcile_s: Between two comparisons with PostgreSQL while Redis is connected.
-        poll_s: The same while it is not.
-        stale_after_s: Unconfirmed for longer than this is called stale.
-    """
-
-    reconcile_s: float = 10.0
-    poll_s: float = 1.0
-    stale_after_s: float = 30.0
-
-    def __post_init__(self) -> None:
-        """Raises ``UsageError`` for what is no time."""
-        for name, seconds in (("reconcile_s", self.reconcile_s), ("poll_s", self.poll_s)):
-            if not 0.01 <= seconds <= 86_400:
-                raise UsageError(f"Timing.{name} takes seconds from 0.01 to 86,400, not {seconds}")
+LookAt = Callable[[Mapping[str, Followed[Any]], "float | None"], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +73,8 @@ class _Command(Enum):
     SHOW = "show"
 
 
-_Item = ChangeSet | Link | Answer | HotConfigError | Opened | OpenFailed | _Follow | _Forget | _Contact | _Command
+_Asked = _Follow | _Forget | StandingIn | _Contact | _Command
+_Item = ChangeSet | Link | Answer | HotConfigError | Opened | OpenFailed | _Asked
 
 
 class Follower:
@@ -112,6 +96,8 @@ class Follower:
         self._observer = observer
         self._measuring = Measuring(self.line, self.ledger, observer)
         self._drift = DriftWatch()
+        self.look: LookAt | None = None  # after every turn
+        self.turned_at_s = monotonic()
         self._timing = timing
         self._inbox: Inbox[_Item] = Inbox()
         self._selector = selectors.DefaultSelector()
@@ -127,6 +113,7 @@ class Follower:
         self._thread = threading.Thread(target=self._run, name="hotconfig-line", daemon=True)
         self._stopping = False
         self._turning = threading.Lock()  # around the line, which a writing thread may use between two turns
+        self._asked_at_s = 0.0
         self._waiting = Waiting()
 
     # Called by any thread ------------------------------------------------------------------------------------------
@@ -208,6 +195,12 @@ class Follower:
         """Give up a service that could not be loaded; not another attempt at it."""
         self._inbox.post(_Forget(followed))
 
+    def stand_in(self, followed: Followed[Any], given: StandIn) -> Future[Outcome | None]:
+        """Show what is given until PostgreSQL answers; see :meth:`hotconfig.core.line.Line.stand_in`."""
+        asked = StandingIn(followed, given)
+        self._inbox.post(asked)
+        return asked.shown
+
     def register(self, service: str, schema_hash: str, json_schema: str) -> None:
         """Have a JSON Schema stored, some time."""
         self._reading.register((service, schema_hash, json_schema))
@@ -219,8 +212,8 @@ class Follower:
             InvalidStateError: the revision arrived and was rejected.
             NotStartedError: the follower was stopped meanwhile.
         """
-        self.ledger.wait(lambda: self._stopping or _shows(followed, revision), timeout_s)
-        if _shows(followed, revision):
+        self.ledger.wait(lambda: self._stopping or shows(followed, revision), timeout_s)
+        if shows(followed, revision):
             return True
         if self._stopping:
             raise NotStartedError("closed while waiting for a revision")
@@ -242,8 +235,8 @@ class Follower:
 
     @property
     def alive(self) -> bool:
-        """Whether the line's thread runs."""
-        return self._thread.is_alive()
+        """Whether both threads run."""
+        return self._thread.is_alive() and self._reading.alive
 
     def _run(self) -> None:
         while not self._stopping:
@@ -259,9 +252,11 @@ class Follower:
 
     def _turn(self) -> None:
         now_s = monotonic()
-        due_s = self._schedule.next_s(now_s)
+        due_s = now_s + (TURN_S if self.ledger.condition.settled else WATCHFUL_TURN_S)
         if self.line.followed:
             due_s = min(due_s, self._news.next_s(now_s))
+        if self.line.followed or self._waiting.for_contact:
+            due_s = min(due_s, self._schedule.next_s(now_s))
         ready = [key.data for key, _ in self._selector.select(max(0.0, due_s - now_s))]
         with self._turning:
             self._take_turn(ready)
@@ -274,9 +269,13 @@ class Follower:
             if isinstance(link, Link):
                 self._hear(link)
         self._tick(monotonic())
-        self.ledger.reckon(monotonic(), self._timing.stale_after_s, redis_away=self._news.redis_away(monotonic()))
+        self.turned_at_s = now_s = monotonic()
+        self.ledger.condition.redis(now_s, self.connected, self._news.redis_lost_at_s(now_s))
+        self.ledger.reckon(now_s, self._timing.stale_after_s)
+        if self.look is not None:
+            self.look(self.line.followed, self.ledger.verified_at_s)
 
-    def _take_item(self, item: _Item) -> None:  # noqa: C901 - one case per kind of item
+    def _take_item(self, item: _Item) -> None:  # noqa: C901, PLR0912 - one case per kind of item
         match item:
             case Answer():
                 self._answered(item)
@@ -295,6 +294,10 @@ class Follower:
                 if self.line.followed.get(followed.service) is followed:
                     del self.line.followed[followed.service]
                     self._waiting.forget(followed.service)
+            case StandingIn():
+                if self._waiting.stand_in(self.line, item):
+                    self.ledger.condition.stood_in = True
+                    self._schedule.want()
             case _Contact(made):
                 self._waiting.contact(made)
                 self._schedule.want()
@@ -314,6 +317,7 @@ class Follower:
             self.ledger.counters.drift += self._drift.confirmed(now_s)
         if (self.line.followed or self._waiting.for_contact) and self._schedule.begin(now_s):
             self.ledger.counters.reads += 1
+            self._asked_at_s = now_s
             self._reading.ask({name: head_of(followed) for name, followed in self.line.followed.items()})
 
     def _start_following(self, followed: Followed[Any], live: Future[Any]) -> None:
@@ -407,8 +411,7 @@ class Follower:
             if followed is not None and self._waiting.loaded(followed, outcome):
                 self._schedule.patience.pop(loaded.service, None)
         self._measuring.flush()
-        if not answer.in_recovery:
-            self.ledger.verified(now_s)
+        self.ledger.condition.answered(self._asked_at_s, confirms=not answer.in_recovery)
         self._observer.look()
         self._waiting.contacted()
 
@@ -418,6 +421,7 @@ class Follower:
 
     def _unanswered(self, error: HotConfigError) -> None:
         self.ledger.counters.read_failures += 1
+        self.ledger.condition.unanswered(monotonic())
         again = self._schedule.failed(monotonic())
         told = isinstance(error, ConfigurationError) and (self._waiting.for_contact or self._waiting.for_loads)
         self.ledger.note(error, again=again or told)
@@ -433,21 +437,9 @@ class Follower:
                 self._waiting.load(item.followed.service, item.live)
             elif isinstance(item, _Contact):
                 self._waiting.contact(item.made)
+            elif isinstance(item, StandingIn):
+                item.shown.set_result(None)
         self._waiting.give_up(NotStartedError("closed while PostgreSQL was being waited for"))
         self._selector.close()
         self._inbox.close()
         self.ledger.close()
-
-
-def _shows(followed: Followed[Any], revision: int) -> bool:
-    """Whether the live object shows this revision. Raises if it arrived and was rejected."""
-    shown, head = followed.shown, followed.head
-    if shown is not None and shown.revision >= revision:
-        return True
-    if head is not None and head.revision >= revision and followed.problems:
-        raise InvalidStateError(
-            f"service {followed.service!r}: revision {head.revision} was rejected here, the last good values stay: "
-            + one_line(followed.problems),
-            dict(followed.problems),
-        )
-    return False

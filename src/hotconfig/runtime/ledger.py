@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 
+from hotconfig.core.condition import Condition
 from hotconfig.core.errors import HotConfigError
 from hotconfig.core.outcomes import Applied, Outcome, Rejected, Stage
-from hotconfig.core.status import Counters, State
+from hotconfig.core.status import Counters, State, StateChanged
 from hotconfig.runtime import records
 
 logger = logging.getLogger("hotconfig.follower")
@@ -24,7 +25,8 @@ class Ledger:
 
     def __init__(self) -> None:
         self.counters = Counters()
-        self.verified_at_s: float | None = None
+        self.condition = Condition()
+        self.tell_state: Callable[[StateChanged], None] | None = None
         self.last_error: str | None = None
         self.state = State.NOT_READY
         self.since = datetime.now(UTC)
@@ -53,33 +55,31 @@ class Ledger:
         self.last_error = str(error)
         logger.log(logging.DEBUG if again else logging.WARNING, "%s", self.last_error)
 
-    def verified(self, now_s: float) -> None:
-        """PostgreSQL confirmed the values."""
-        self.verified_at_s = now_s
+    @property
+    def verified_at_s(self) -> float | None:
+        """When the question was asked to which PostgreSQL last answered that the values are current. Any thread."""
+        return self.condition.verified_at_s
 
-    def reckon(self, now_s: float, stale_after_s: float, *, redis_away: bool) -> None:
+    def reckon(self, now_s: float, stale_after_s: float) -> None:
         """Find the state anew."""
-        if self.verified_at_s is None:
-            state = State.NOT_READY
-        elif now_s - self.verified_at_s > stale_after_s:
-            state = State.STALE
-        else:
-            state = State.DEGRADED if redis_away else State.READY
+        state = self.condition.state(now_s, stale_after_s)
         if state is not self.state:
             level = logging.INFO if state is State.READY else logging.WARNING
-            logger.log(
-                level,
-                "state %s → %s",
-                self.state.value,
-                state.value,
-                extra={"hotconfig_state": state.value},
-            )
-            self.state, self.since = state, datetime.now(UTC)
+            logger.log(level, "state %s → %s", self.state.value, state.value, extra={"hotconfig_state": state.value})
+            self._become(state)
 
     def close(self) -> None:
         """The last entry."""
-        self.state, self.since = State.CLOSED, datetime.now(UTC)
+        self._become(State.CLOSED)
         self.wake()
+
+    def _become(self, state: State) -> None:
+        old = self.state
+        # since first: who sees the new state must not see the old time.
+        self.since = datetime.now(UTC)
+        self.state = state
+        if self.tell_state is not None:
+            self.tell_state(StateChanged(old, state, self.since, self.last_error))
 
     def counted(self) -> dict[str, object]:
         """The counters, as a plain dict. Any thread."""

@@ -22,6 +22,8 @@ PING_INTERVAL_S: Final = 0.5
 PONG_DEADLINE_S: Final = 1.0
 GRACE_S: Final = 0.25
 """How long connecting may take before it is called a failure."""
+MAX_DELAY_S: Final = 0.5
+"""Between attempts, at most: a server that comes back has to be in use again within one second."""
 MISCONFIGURED_DELAY_S: Final = 15.0
 """Between attempts that only a person can make succeed: a wrong password, a missing grant, a pooler."""
 
@@ -68,7 +70,7 @@ class Link:
         self._open_subscription = open_subscription
         self._post = post
         self._rng = rng
-        self._backoff = Backoff()
+        self._backoff = Backoff(max_s=MAX_DELAY_S)
         self._services: set[str] = set()
         self._opening = False
         self._closed = False
@@ -79,6 +81,9 @@ class Link:
         self._pinged_at_s = 0.0
         self._heard_at_s = 0.0
         self._pong_awaited = False
+        self.lost_at_s: float | None = None
+
+    # lost_at_s: since when there is trouble; a server that went silent is in trouble since it was pinged.
 
     @property
     def connected(self) -> bool:
@@ -144,6 +149,7 @@ class Link:
     def confirmed(self) -> None:
         """A subscription stands: the connection is worth something."""
         self.failures = 0
+        self.lost_at_s = None
 
     def ponged(self) -> None:
         """The answer to the ping came."""
@@ -168,6 +174,8 @@ class Link:
 
         redis-py's own reconnecting would hide the gap, and behind Sentinel cling to a demoted master.
         """
+        if self.lost_at_s is None:
+            self.lost_at_s = self._pinged_at_s if self.subscription is not None and self._pong_awaited else now_s
         self.dismiss()
         self._opening = False
         self.failures += 1

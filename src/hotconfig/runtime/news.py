@@ -37,9 +37,11 @@ class News:
         self._on_trouble = on_trouble
         self._links = tuple(link for link in (redis, listen) if link is not None)
 
-    def redis_away(self, now_s: float) -> bool:
-        """Redis is configured, and not there."""
-        return self.redis is not None and self.redis.away(now_s)
+    def redis_lost_at_s(self, now_s: float) -> float | None:
+        """Since when Redis is not there, though it is configured; None if it is, or is not needed yet."""
+        if self.redis is None or not self.redis.away(now_s):
+            return None
+        return now_s if self.redis.lost_at_s is None else self.redis.lost_at_s
 
     @property
     def hearing(self) -> bool:

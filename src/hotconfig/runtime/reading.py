@@ -35,6 +35,11 @@ class ReadingThread:
         """Start the thread."""
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
     def ask(self, asked: Mapping[str, Head]) -> None:
         """Read these services. The answer is delivered."""
         with self._wakeup:

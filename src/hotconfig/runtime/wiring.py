@@ -7,19 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from hotconfig.core.errors import ConfigurationError
+from hotconfig.core.lastgood import StartPolicy
 from hotconfig.core.listeners import Changed
 from hotconfig.core.observing import Observer
+from hotconfig.core.problems import one_line, problems
 from hotconfig.core.wire import Keyring
-from hotconfig.runtime.follower import Follower, Timing
+from hotconfig.runtime.follower import Follower
+from hotconfig.runtime.keeping import Shelf
 from hotconfig.runtime.link import OpenSubscription
 from hotconfig.runtime.publishing import Deliver, Publisher
 from hotconfig.runtime.relay import Relay, Tell
+from hotconfig.runtime.timing import Timing
 
 
 class Environment(BaseSettings):
@@ -33,6 +38,21 @@ class Environment(BaseSettings):
     subscribe_all: bool = False
     listen: bool = True
     relay: bool = False
+    start_policy: StartPolicy = "fail"
+    last_known_good: str | None = None
+
+    @classmethod
+    def read(cls) -> Self:
+        """Read it now.
+
+        Raises:
+            ConfigurationError: a variable is not what it should be.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            said = one_line({f"HOTCONFIG_{key.upper()}": why for key, why in problems(error).items()})
+            raise ConfigurationError(f"the environment cannot be read: {said}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +135,9 @@ class Wiring:
             RedisAnnouncer(redis_url),
             tell,
         )
+
+    def shelf(self, directory: Path) -> Shelf:
+        """Where this database's last-known-good files are kept."""
+        from hotconfig.postgres.connect import describe  # noqa: PLC0415
+
+        return Shelf(directory, self.schema, describe(self.database_url))
