@@ -17,6 +17,8 @@ SUBSCRIBE_PATIENCE_S: Final = 1.5
 """How long a first load waits for the subscription to be confirmed, before it reads without one."""
 HINTED_READS_PER_S: Final = 20.0
 HINTED_READS_BURST: Final = 10.0
+MAX_MISSES: Final = 8
+"""How often in a row a standby may have nothing new for a hint, some three seconds; then the next regular read does."""
 MAX_PATIENT: Final = 1000
 """Messages of one service that may wait to be judged again. Beyond, PostgreSQL is asked anyway."""
 
@@ -45,6 +47,8 @@ class ReadSchedule:
         self._hinted = False
         self._under_way = False
         self._failures = 0
+        self._promised = False
+        self._misses = 0
         self._due_s = now_s
 
     def want(self) -> None:
@@ -90,15 +94,25 @@ class ReadSchedule:
             return False
         if rationed:
             self._bucket.take(now_s)
+        if self._hinted and not self._promised:
+            self._promised, self._misses = True, 0
         self._wanted = self._hinted = False
         self._under_way = True
         return True
 
-    def answered(self, now_s: float, interval_s: float) -> None:
-        """The read is over; the next is due after about ``interval_s``."""
+    def answered(self, now_s: float, interval_s: float, *, in_recovery: bool = False, moved: bool = True) -> None:
+        """The read is over; the next is due after about ``interval_s``.
+
+        A standby (``in_recovery``) that was asked because of a hint may not have received yet what the hint is about:
+        it is soon asked again, until it had nothing new (``moved`` is false) for some time.
+        """
         self._under_way = False
         self._failures = 0
         self._due_s = now_s + jittered(interval_s, self._rng)
+        self._misses = 0 if moved else self._misses + 1
+        self._promised = self._promised and in_recovery and self._misses <= MAX_MISSES
+        if self._promised:
+            self._due_s = min(self._due_s, now_s + self._backoff.delay_s(max(1, self._misses), self._rng))
 
     def failed(self, now_s: float) -> bool:
         """The read did not work: back off. True: nor did the one before."""

@@ -28,7 +28,7 @@ from hotconfig.core.errors import (
 )
 from hotconfig.core.line import Followed, Line, head_of
 from hotconfig.core.listeners import Changed
-from hotconfig.core.outcomes import NeedsRead, Outcome
+from hotconfig.core.outcomes import Applied, NeedsRead, Outcome, Rejected, Stale
 from hotconfig.core.ports import Answer, Confirmed, Event, Message, Notified, Reader
 from hotconfig.core.problems import one_line
 from hotconfig.core.schedule import ReadSchedule
@@ -354,10 +354,11 @@ class Follower:
 
     def _answered(self, answer: Answer) -> None:
         now_s = monotonic()
-        self._schedule.answered(now_s, self._timing.reconcile_s if self._news.hearing else self._timing.poll_s)
         self.line.keyring = answer.keyring
+        outcomes: list[Outcome] = []
         for loaded in answer.loaded:
             outcome = self.line.load(loaded)
+            outcomes.append(outcome)
             self.ledger.enter([outcome])
             if isinstance(outcome, NeedsRead):
                 self._schedule.hint()
@@ -365,7 +366,14 @@ class Follower:
             if followed is not None and self._waiting.loaded(followed, outcome):
                 self._schedule.patience.pop(loaded.service, None)
         self.ledger.enter(self.line.flush())
-        if not answer.in_recovery:
+        self._schedule.answered(
+            now_s,
+            self._timing.reconcile_s if self._news.hearing else self._timing.poll_s,
+            in_recovery=answer.in_recovery,
+            moved=any(isinstance(outcome, Applied | Rejected) for outcome in outcomes),
+        )
+        # A standby confirms what is shown here unless it is cut off, late, or behind what came by Redis.
+        if not answer.in_recovery or (answer.caught_up and not any(isinstance(outcome, Stale) for outcome in outcomes)):
             self.ledger.verified(now_s)
         self._waiting.contacted()
 

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from hotconfig.cli.checks.finding import Finding, ok
 from hotconfig.core.errors import ConfigurationError, HotConfigError
-from hotconfig.postgres.connect import Session, describe, open_session, translated
+from hotconfig.postgres.address import describe
+from hotconfig.postgres.connect import Session, open_session, translated
 from hotconfig.postgres.migrate import check_schema_name, migrations, pending
 
 OLDEST: Final = 140_000
