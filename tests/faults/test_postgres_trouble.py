@@ -299,6 +299,25 @@ def test_a_full_disk_fails_typed_and_leaves_nothing_half_written(desk: Desk) -> 
         assert desk.revision() == 2
 
 
+@pytest.mark.parametrize("way_in", ["direct", "through PgBouncer"])
+def test_a_statement_timeout_holds_in_every_session(desk: Desk, way_in: str) -> None:
+    with ExitStack() as stack:
+        url = desk.url if way_in == "direct" else stack.enter_context(pooled(desk.url))
+        session = stack.enter_context(open_session(url, application_name="test"))
+        begun_s = time.monotonic()
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            session.execute("SELECT pg_sleep(%s)", [10])
+        assert time.monotonic() - begun_s < 5.5
+        assert session.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_the_statement_timeout_of_the_url_wins(desk: Desk) -> None:
+    url = conninfo.make_conninfo(desk.url, options="-c statement_timeout=1234")
+    with open_session(url, application_name="test") as session:
+        assert session.execute("SHOW statement_timeout").fetchone() == ("1234ms",)
+        assert not session.pooled
+
+
 # Bounds of connecting ----------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,6 @@ Must not connect. libpq's own words about a malformed URL quote it, password and
 
 from __future__ import annotations
 
-from itertools import zip_longest
 from typing import Any
 
 import psycopg
@@ -55,6 +54,7 @@ def describe(url: str) -> str:
     except ConfigurationError:
         return "<unreadable URL>"
     hosts = str(parts.get("host") or parts.get("hostaddr") or "localhost").split(",")
-    ports = str(parts.get("port") or 5432).split(",")
-    servers = (f"{host}:{port or ports[0]}" for host, port in zip_longest(hosts, ports) if host is not None)
+    ports = str(parts.get("port") or "").split(",")
+    ports = ports * len(hosts) if len(ports) == 1 else ports  # one for all, says libpq
+    servers = (f"{host}:{port or 5432}" for host, port in zip(hosts, ports, strict=False))
     return f"{','.join(servers)}/{parts.get('dbname') or ''}"

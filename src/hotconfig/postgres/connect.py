@@ -58,6 +58,8 @@ _SETTLE: Final = """\
 SELECT CASE WHEN pg_backend_pid() = %s
     THEN set_config('statement_timeout', coalesce(%s, current_setting('statement_timeout')), false) END"""
 
+_LIMIT: Final = sql.SQL("SET LOCAL statement_timeout = {}; ").format(STATEMENT_TIMEOUT_MS)
+
 
 class Session(psycopg.Connection[tuple[Any, ...]]):
     """A connection whose every wait ends after ``call_timeout_s`` seconds, even if the server is frozen.
@@ -104,15 +106,10 @@ class PooledCursor(psycopg.ClientCursor[tuple[Any, ...]]):
 
 
 def _limited(query: Query) -> bytes | sql.Composed:
-    if isinstance(query, bytes):
-        return b"%s; %s" % (_LIMIT.encode(), query)
-    if isinstance(query, str):
-        return f"{_LIMIT}; {query}".encode()
-    assert isinstance(query, sql.Composable)  # noqa: S101 - nothing else is used here
-    return sql.SQL(_LIMIT) + sql.SQL("; ") + query
-
-
-_LIMIT: Final = f"SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}"
+    if isinstance(query, sql.Composable):
+        return _LIMIT + query
+    assert isinstance(query, str | bytes)  # noqa: S101 - nothing else is used here
+    return _LIMIT.as_bytes() + (query.encode() if isinstance(query, str) else query)
 
 
 def open_session(
