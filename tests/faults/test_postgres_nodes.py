@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Generator
@@ -117,6 +119,19 @@ def test_a_standby_alone_is_followed_by_polling_and_refuses_to_write(primary: Pr
         primary.kill()  # what a standby shows that has lost its primary is confirmed by nobody
         eventually(lambda: client.status().state is State.STALE, LONG_S)
         assert ai.threshold == 0.9
+
+
+def test_the_command_line_reads_at_the_standby_and_writes_at_the_primary(primary: Primary, standby: Copy) -> None:
+    environment = {**os.environ, "HOTCONFIG_DATABASE_URL": together(standby.url, primary.url)}
+
+    def run(*arguments: str) -> str:
+        program = [sys.executable, "-m", "hotconfig", *arguments]
+        return subprocess.run(program, env=environment, capture_output=True, text=True, timeout=100, check=True).stdout
+
+    run("set", "ai", "threshold=0.9", "--create")
+    eventually(lambda: run("get", "ai", "threshold").strip() == "0.9", LONG_S)
+    assert '"this is a standby"' in run("doctor", "--json")
+    run("migrate")
 
 
 def test_listen_at_a_standby_is_refused_typed(standby: Copy) -> None:
