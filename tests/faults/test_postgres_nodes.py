@@ -20,7 +20,7 @@ import hotconfig
 from hotconfig import HotConfig, State, Timing
 from hotconfig.embedded import EmbeddedPostgres
 from hotconfig.postgres.migrate import migrate
-from tests.integration.settings import BY, AISettings, Recorder, write_by_hand
+from tests.integration.settings import BY, AISettings, LimitSettings, Recorder, write_by_hand
 from tests.support.nodes import Copy, Primary, ask, copied, together
 from tests.support.proxy import Proxy
 from tests.support.servers import postgres_15_binaries
@@ -188,6 +188,19 @@ def test_a_reader_that_moves_to_a_lagging_standby_keeps_its_values_until_that_ha
         assert (ai.threshold, client.status().counters["rewinds"]) == (0.9, 0)
         write_by_hand(primary.url, "ai", threshold="0.95")
         eventually(lambda: ai.threshold == 0.95, LONG_S)
+
+
+def test_a_write_that_is_validated_against_other_keys_waits_for_the_standby(primary: Primary, standby: Copy) -> None:
+    with HotConfig(together(standby.url, primary.url), timing=NEVER_POLL, listen=False) as client:
+        limits = client.bind(LimitSettings)
+        for low in (2, 3, 4):
+            write_by_hand(primary.url, "limits", low=str(low))
+            commit = client.store.set(limits, high=low + 1, by=BY)
+            client.wait_for(commit, LONG_S)
+            assert (limits.low, limits.high) == (low, low + 1)
+        write_by_hand(primary.url, "limits", low="9", high="99")
+        with pytest.raises(hotconfig.InvalidValueError, match="low must not exceed high"):
+            client.store.set(limits, high=8, by=BY)
 
 
 # Failover ----------------------------------------------------------------------------------------------------

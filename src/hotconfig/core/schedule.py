@@ -18,7 +18,7 @@ SUBSCRIBE_PATIENCE_S: Final = 1.5
 HINTED_READS_PER_S: Final = 20.0
 HINTED_READS_BURST: Final = 10.0
 MAX_MISSES: Final = 8
-"""How often in a row a standby may have nothing new for a hint, some three seconds; then the next regular read does."""
+"""How often in a row a standby may have nothing new, for some three seconds; then the next regular read does."""
 MAX_PATIENT: Final = 1000
 """Messages of one service that may wait to be judged again. Beyond, PostgreSQL is asked anyway."""
 
@@ -94,7 +94,7 @@ class ReadSchedule:
             return False
         if rationed:
             self._bucket.take(now_s)
-        if self._hinted and not self._promised:
+        if (self._wanted or self._hinted) and not self._promised:
             self._promised, self._misses = True, 0
         self._wanted = self._hinted = False
         self._under_way = True
@@ -103,8 +103,8 @@ class ReadSchedule:
     def answered(self, now_s: float, interval_s: float, *, in_recovery: bool = False, moved: bool = True) -> None:
         """The read is over; the next is due after about ``interval_s``.
 
-        A standby (``in_recovery``) that was asked because of a hint may not have received yet what the hint is about:
-        it is soon asked again, until it had nothing new (``moved`` is false) for some time.
+        A standby (``in_recovery``) that was asked for a reason may not have received yet what the reason was. It is
+        soon asked again, until it had nothing new (``moved`` is false) for some time.
         """
         self._under_way = False
         self._failures = 0
