@@ -20,7 +20,7 @@ import hotconfig
 from hotconfig import Origin, State, Timing
 from hotconfig.core.lastgood import Record, StartPolicy
 from hotconfig.embedded import EmbeddedPostgres
-from hotconfig.postgres.connect import describe
+from hotconfig.postgres.address import describe
 from hotconfig.postgres.migrate import migrate
 from hotconfig.runtime.keeping import Shelf
 from tests.integration.settings import BY, CANARY, AISettings, EmailSettings, Recorder, VaultSettings, write_by_hand

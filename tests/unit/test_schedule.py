@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -10,6 +11,7 @@ from hotconfig.core.ports import Message
 from hotconfig.core.schedule import (
     HINTED_READS_BURST,
     HINTED_READS_PER_S,
+    MAX_MISSES,
     MAX_PATIENT,
     PATIENCE_S,
     SUBSCRIBE_PATIENCE_S,
@@ -116,3 +118,38 @@ def test_losing_redis_brings_the_next_read_forward_and_never_back(schedule: Read
     assert schedule.next_s(1.0) <= 2.25
     schedule.sooner(1.0, interval_s=1000.0)
     assert schedule.next_s(1.0) <= 2.25
+
+
+@pytest.mark.parametrize("ask", [ReadSchedule.hint, ReadSchedule.want])
+def test_a_standby_is_asked_again_for_what_it_was_asked_for(
+    schedule: ReadSchedule, ask: Callable[[ReadSchedule], None]
+) -> None:
+    ask(schedule)
+    now_s, reads = 1.0, 0
+    while schedule.begin(now_s):
+        reads += 1
+        schedule.answered(now_s, interval_s=10.0, in_recovery=True, moved=False)
+        now_s = min(schedule.next_s(now_s), now_s + 2.0)
+    assert reads == MAX_MISSES + 1
+    assert 1.0 < now_s - 2.0 - 1.0 < 6.0  # and then with the next comparison
+    assert schedule.next_s(now_s) > now_s
+
+
+def test_a_standby_that_moved_may_have_more_to_come(schedule: ReadSchedule) -> None:
+    schedule.hint()
+    assert schedule.begin(1.0)
+    schedule.answered(1.0, interval_s=10.0, in_recovery=True, moved=True)
+    assert schedule.next_s(1.0) < 1.1
+
+
+def test_the_primary_is_not_asked_again_for_a_hint(schedule: ReadSchedule) -> None:
+    schedule.hint()
+    assert schedule.begin(1.0)
+    schedule.answered(1.0, interval_s=10.0, moved=False)
+    assert schedule.next_s(1.0) > 8.0
+
+
+def test_a_standby_is_not_asked_again_for_a_comparison(schedule: ReadSchedule) -> None:
+    assert schedule.begin(15.0)
+    schedule.answered(15.0, interval_s=10.0, in_recovery=True, moved=False)
+    assert schedule.next_s(15.0) > 22.0

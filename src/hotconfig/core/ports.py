@@ -15,11 +15,15 @@ from hotconfig.core.wire import Keyring
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one read says: every asked service, and the keys that signatures are verified with."""
+    """What one read says: every asked service, and the keys that signatures are verified with.
+
+    ``caught_up``: of a standby, that it is connected to its primary and shows all that it has received.
+    """
 
     loaded: tuple[Loaded, ...]
     keyring: Keyring
     in_recovery: bool
+    caught_up: bool = False
 
 
 class Reader(Protocol):

@@ -19,7 +19,8 @@ from hotconfig.core.errors import ConfigurationError
 from hotconfig.core.ports import Notified
 from hotconfig.core.relaying import LATELY_MAX, LATELY_S, REACH, Missed, Row, Standing
 from hotconfig.core.wire import Keyring
-from hotconfig.postgres.connect import Session, close_copy, describe, in_schema, open_session, translate, translated
+from hotconfig.postgres.address import describe
+from hotconfig.postgres.connect import Session, close_copy, in_schema, open_session, translate, translated
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ import logging
 import random
 import selectors
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import Enum
@@ -28,7 +28,7 @@ from hotconfig.core.errors import (
 from hotconfig.core.line import Followed, Line, StandIn, head_of
 from hotconfig.core.listeners import Changed
 from hotconfig.core.observing import UNOBSERVED, Observer
-from hotconfig.core.outcomes import Applied, NeedsRead, Outcome
+from hotconfig.core.outcomes import Applied, NeedsRead, Outcome, Rejected, Stale
 from hotconfig.core.ports import Answer, Confirmed, Event, Message, Notified, Reader
 from hotconfig.core.schedule import ReadSchedule
 from hotconfig.runtime.inbox import Inbox
@@ -399,10 +399,11 @@ class Follower:
     def _answered(self, answer: Answer) -> None:
         now_s = monotonic()
         untold = self._schedule.unprompted and self._news.hearing
-        self._schedule.answered(now_s, self._timing.reconcile_s if self._news.hearing else self._timing.poll_s)
         self.line.keyring = answer.keyring
+        outcomes: list[Outcome] = []
         for loaded in answer.loaded:
             outcome = self._measuring.load(loaded)
+            outcomes.append(outcome)
             if isinstance(outcome, NeedsRead):
                 self._schedule.hint()
             elif untold and isinstance(outcome, Applied) and not outcome.first:
@@ -411,7 +412,13 @@ class Follower:
             if followed is not None and self._waiting.loaded(followed, outcome):
                 self._schedule.patience.pop(loaded.service, None)
         self._measuring.flush()
-        self.ledger.condition.answered(self._asked_at_s, confirms=not answer.in_recovery)
+        self._schedule.answered(
+            now_s,
+            self._timing.reconcile_s if self._news.hearing else self._timing.poll_s,
+            in_recovery=answer.in_recovery,
+            moved=any(isinstance(outcome, Applied | Rejected) for outcome in outcomes),
+        )
+        self.ledger.condition.answered(self._asked_at_s, confirms=_confirms(answer, outcomes))
         self._observer.look()
         self._waiting.contacted()
 
@@ -443,3 +450,10 @@ class Follower:
         self._selector.close()
         self._inbox.close()
         self.ledger.close()
+
+
+def _confirms(answer: Answer, outcomes: Iterable[Outcome]) -> bool:
+    """A standby confirms what is shown here unless it is cut off, late, or behind what came by Redis."""
+    if not answer.in_recovery:
+        return True
+    return answer.caught_up and not any(isinstance(outcome, Stale) for outcome in outcomes)

@@ -28,7 +28,9 @@ Target = BaseModel | type[BaseModel]
 
 
 class Store:
-    """Writes to PostgreSQL and announces to Redis. Any thread may use it; calls block for at most about ten seconds.
+    """Writes to PostgreSQL and announces to Redis. Any thread may use it.
+
+    A call blocks for at most about 5 seconds with a connection at hand, about 20 if that breaks and the next is silent.
 
     Every method takes ``by`` (who, up to 256 characters), ``reason`` (why, up to 2,000) and ``expect`` (the revision
     that must still be the head, else ``ConflictError``), and returns a :class:`Commit`.

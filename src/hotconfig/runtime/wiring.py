@@ -138,6 +138,6 @@ class Wiring:
 
     def shelf(self, directory: Path) -> Shelf:
         """Where this database's last-known-good files are kept."""
-        from hotconfig.postgres.connect import describe  # noqa: PLC0415
+        from hotconfig.postgres.address import describe  # noqa: PLC0415
 
         return Shelf(directory, self.schema, describe(self.database_url))
