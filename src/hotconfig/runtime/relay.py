@@ -109,6 +109,7 @@ class Relay:
         self._next_beat_s = 0.0
         self._announce_at_s = 0.0
         self._more_heard = False
+        self._redis_away = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="hotconfig-relay", daemon=True)
 
@@ -272,8 +273,8 @@ class Relay:
             self._announcer.announce(change_set, self._keyring)
         except HotConfigError as error:
             self._redis_failures += 1
-            again_s = monotonic() + self._backoff.delay_s(self._redis_failures, self._rng)
-            self._announce_at_s = max(self._announce_at_s, again_s)
+            delay_s = self._backoff.delay_s(self._redis_failures, self._rng)
+            self._announce_at_s = monotonic() + (REDIS_AWAY_S if self._redis_away else delay_s)
             level = logging.WARNING if self._redis_failures == 1 else logging.DEBUG
             logger.log(level, "service %r: revision %d waits: %s", change_set.service, change_set.head.revision, error)
             if self._redis_failures == 1:
@@ -335,6 +336,7 @@ class Relay:
                 self._relaying.heard(news, monotonic())
         elif isinstance(event, Confirmed):
             self._ear.confirmed()
+            self._redis_away = False
             self._announce_at_s = 0.0
         elif isinstance(event, Pong):
             self._ear.ponged()
@@ -347,11 +349,15 @@ class Relay:
         self._ear.drop(error, monotonic())
         self._not_hearing()
         # A missing right to subscribe does not keep anybody from publishing.
-        self._announce_at_s = monotonic() + REDIS_AWAY_S if isinstance(error, RetryableError) else 0.0
+        away, was_away = isinstance(error, RetryableError), self._redis_away
+        if away is not was_away:
+            self._announce_at_s = monotonic() + REDIS_AWAY_S if away else 0.0
+        self._redis_away = away
 
     def _close_ear(self) -> None:
         self._forget(self._ear)
         self._ear.dismiss()
+        self._redis_away = False
         self._not_hearing()
 
     def _not_hearing(self) -> None:
