@@ -217,7 +217,7 @@ def test_what_the_writer_announces_itself_is_not_announced_again(
     relay = start_relay().leading()
     writer = start_client()
     ai = writer.bind(AISettings)
-    eventually(lambda: relay.relay._ear.connected)
+    eventually(lambda: relay.relay._ear.hearing)
     for number in range(50):
         writer.store.set(ai, threshold=number / 100, by=BY)
     eventually(lambda: relay.relay.counted()["relay_skipped"] == 50 - len(relay.announced()))
@@ -293,7 +293,7 @@ def test_who_keeps_the_last_plain_text_ends_at_the_newest(
 ) -> None:
     write_by_hand(migrated_url, "ai", threshold="0.1")
     relay = start_relay().leading()
-    eventually(lambda: relay.relay._ear.connected)
+    eventually(lambda: relay.relay._ear.hearing)
     write_by_hand(migrated_url, "ai", threshold="0.2")
     eventually(lambda: (b"config:ai:threshold", b"0.2") in ear.listen())
     with redis.Redis.from_url(redis_url) as late:  # a writer that was held up between its commit and this
@@ -413,7 +413,7 @@ def test_a_frozen_redis_does_not_cost_the_role(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     relay = start_relay(redis_url=own_valkey.url).leading()
-    eventually(lambda: relay.relay._ear.connected)
+    eventually(lambda: relay.relay._ear.hearing)
     beats: list[object] = []
     beat = PostgresRelaySession.beat
 

@@ -184,7 +184,7 @@ def test_what_nobody_announces_is_announced(world: World) -> None:
 
 def test_what_was_announced_is_not(world: World) -> None:
     relay = leading(world.relay())
-    eventually(lambda: relay._ear.connected)
+    eventually(lambda: relay._ear.hearing)
     world.commit("0.8", announced=True)
     made = world.commit("0.9")
     eventually(lambda: world.announced == [made])
