@@ -6,6 +6,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Generator, Iterable, Mapping
+from time import monotonic
 
 import pytest
 
@@ -183,7 +184,7 @@ def test_what_nobody_announces_is_announced(world: World) -> None:
 
 def test_what_was_announced_is_not(world: World) -> None:
     relay = leading(world.relay())
-    eventually(lambda: relay._ear.connected)
+    eventually(lambda: relay._ear.hearing)
     world.commit("0.8", announced=True)
     made = world.commit("0.9")
     eventually(lambda: world.announced == [made])
@@ -233,6 +234,17 @@ def test_a_missing_right_to_subscribe_does_not_keep_it_from_announcing(world: Wo
     eventually(lambda: world.announced == [made])
 
 
+def test_an_ear_that_cannot_be_opened_holds_announcements_up_for_a_while_only(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REDIS_AWAY_S", 0.3)
+    world.redis.up = False
+    leading(world.relay())
+    eventually(lambda: world.events().count("deaf") > 2)
+    made = world.commit("0.9")
+    eventually(lambda: world.announced == [made])
+
+
 def test_a_wrong_configuration_is_told_to_who_waits(world: World) -> None:
     world.database_error = ConfigurationError("behind a pooler")
     with pytest.raises(ConfigurationError, match="pooler"):
@@ -275,6 +287,7 @@ def test_waiting_costs_an_attempt_now_and_then(world: World, monkeypatch: pytest
         return whole(session)
 
     monkeypatch.setattr(MemorySession, "try_lead", count)
-    world.relay().first_attempt(5)
-    threading.Event().wait(1.2)
-    assert 1 <= len(attempts) <= 1 + 1.2 / (0.75 * module.TRY_S) + 1
+    begun_s = monotonic()
+    world.relay()
+    eventually(lambda: len(attempts) == 4)
+    assert monotonic() - begun_s >= 3 * 0.75 * module.TRY_S

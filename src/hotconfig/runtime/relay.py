@@ -1,7 +1,8 @@
 """The relay: one process, elected by a lock of PostgreSQL's, announces the commits that nobody else announced.
 
-Owns the thread ``hotconfig-relay``, the session that holds the role, and the ear that hears what writers announce. Must
-not know what has to be announced (:mod:`hotconfig.core.relaying`), nor anything of the line.
+Owns the thread ``hotconfig-relay`` and the session that holds the role. Must not know what has to be announced
+(:mod:`hotconfig.core.relaying`), how the announcements of others are heard (:mod:`hotconfig.runtime.ear`), nor anything
+of the line.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from typing import Final
 from hotconfig.core.backoff import Backoff, jittered
 from hotconfig.core.chain import ChangeSet, Head
 from hotconfig.core.errors import ConfigurationError, HotConfigError, NotStartedError, RetryableError
-from hotconfig.core.ports import Announcer, Confirmed, Event, Message, Pong, RelaySession
+from hotconfig.core.ports import Announcer, RelaySession
 from hotconfig.core.relaying import Missed, Relaying
-from hotconfig.core.wire import Keyring, decode
+from hotconfig.core.wire import Keyring
+from hotconfig.runtime.ear import Ear
 from hotconfig.runtime.inbox import Inbox
-from hotconfig.runtime.link import MISCONFIGURED_DELAY_S, Link, Opened, OpenFailed, OpenSubscription
+from hotconfig.runtime.link import MISCONFIGURED_DELAY_S, Opened, OpenFailed, OpenSubscription
 
 logger = logging.getLogger("hotconfig.relay")
 
@@ -35,7 +37,6 @@ BEAT_S: Final = 0.5
 REDIS_AWAY_S: Final = 5.0
 """How long to wait for the ear to connect again before announcing is tried all the same. Connecting takes the ear a
 thread of its own; announcing takes the relay's, which has to speak to PostgreSQL in time."""
-BATCH: Final = 1000
 
 
 class Role(Enum):
@@ -96,7 +97,9 @@ class Relay:
         self._inbox: Inbox[Opened | OpenFailed] = Inbox()
         self._selector = selectors.DefaultSelector()
         self._inbox.register(self._selector)
-        self._ear = Link("Redis", open_ear, self._inbox.post, self._rng)
+        self._ear = Ear(
+            self._selector, self._inbox, open_ear, self._rng, confirmed=self._hearing, lost=self._not_hearing
+        )
         self._relaying = Relaying()
         self._keyring: Keyring = {}
         self._session: RelaySession | None = None
@@ -108,7 +111,7 @@ class Relay:
         self._next_try_s = 0.0
         self._next_beat_s = 0.0
         self._announce_at_s = 0.0
-        self._more_heard = False
+        self._deaf: HotConfigError | None = None
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="hotconfig-relay", daemon=True)
 
@@ -147,8 +150,7 @@ class Relay:
         """In a forked child: let go of inherited descriptors without a word; the parent keeps the role."""
         if self._session is not None:
             self._session.abandon()
-        if self._ear.subscription is not None:
-            self._ear.subscription.abandon()
+        self._ear.abandon()
         self._inbox.close()
         self._selector.close()
 
@@ -175,15 +177,15 @@ class Relay:
         ready = [key.data for key, _ in self._selector.select(max(0.0, self._next_s() - monotonic()))]
         if self._inbox in ready:
             for item in self._inbox.take():
-                self._ear_opened(item)
+                self._ear.opened(item, wanted=self._leading)
         if self._stopping:
             return
-        if self._ear in ready or self._more_heard:
+        if self._ear in ready or self._ear.more:
             self._listen()
         if not self._leading:
             self._try_to_lead()
         elif self._session is not None:
-            self._keep_ear()
+            self._ear.keep(monotonic())
             self._relay(self._session)
             self._beat(self._session)
             self._hear(self._session)
@@ -191,8 +193,6 @@ class Relay:
     def _next_s(self) -> float:
         if not self._leading:
             return self._next_try_s
-        if self._more_heard:
-            return 0.0
         return min(self._next_beat_s, self._ear.next_s(monotonic()), max(self._announce_at_s, self._relaying.next_s()))
 
     # The role
@@ -229,7 +229,9 @@ class Relay:
         misconfigured = isinstance(error, ConfigurationError)
         delay_s = MISCONFIGURED_DELAY_S if misconfigured else self._backoff.delay_s(self._failures, self._rng)
         self._next_try_s = monotonic() + delay_s
-        self._close_ear()
+        self._ear.dismiss()
+        self._deaf = None
+        self._relaying.deaf()
         self._close_session()
         level = logging.WARNING if was_leading or self._failures == 1 else logging.DEBUG
         logger.log(level, "not leading: %s", error)
@@ -272,8 +274,8 @@ class Relay:
             self._announcer.announce(change_set, self._keyring)
         except HotConfigError as error:
             self._redis_failures += 1
-            again_s = monotonic() + self._backoff.delay_s(self._redis_failures, self._rng)
-            self._announce_at_s = max(self._announce_at_s, again_s)
+            delay_s = self._backoff.delay_s(self._redis_failures, self._rng)
+            self._announce_at_s = monotonic() + (REDIS_AWAY_S if self._ear.redis_away else delay_s)
             level = logging.WARNING if self._redis_failures == 1 else logging.DEBUG
             logger.log(level, "service %r: revision %d waits: %s", change_set.service, change_set.head.revision, error)
             if self._redis_failures == 1:
@@ -299,80 +301,35 @@ class Relay:
 
     # What is announced already
 
-    def _keep_ear(self) -> None:
-        now_s = monotonic()
-        try:
-            self._ear.maybe_open((), now_s)
-            self._ear.watch(now_s)
-        except HotConfigError as error:
-            self._drop_ear(error)
-
-    def _ear_opened(self, item: Opened | OpenFailed) -> None:
-        if isinstance(item, OpenFailed):
-            self._drop_ear(item.error)
-        elif not self._leading:
-            self._ear.refuse(item)
-        else:
-            subscription = self._ear.opened(item, monotonic())
-            try:
-                self._selector.register(subscription.fileno(), selectors.EVENT_READ, self._ear)
-            except HotConfigError as error:
-                self._drop_ear(error)
-
     def _listen(self) -> None:
-        try:
-            events = self._ear.receive(BATCH, monotonic())
-            self._more_heard = len(events) == BATCH  # the driver may hold more, where the selector does not see it
-            for event in events:
-                self._take_event(event)
-        except HotConfigError as error:
-            self._drop_ear(error)
+        for change_set in self._ear.listen(self._keyring):
+            self._relaying.heard(change_set, monotonic())
 
-    def _take_event(self, event: Event) -> None:
-        if isinstance(event, Message):
-            news = decode(event.channel, event.data, self._keyring)
-            if isinstance(news, ChangeSet):
-                self._relaying.heard(news, monotonic())
-        elif isinstance(event, Confirmed):
-            self._ear.confirmed()
-            self._announce_at_s = 0.0
-        elif isinstance(event, Pong):
-            self._ear.ponged()
+    def _hearing(self) -> None:
+        self._announce_at_s = 0.0
+        self._deaf = None
 
-    def _drop_ear(self, error: HotConfigError) -> None:
-        level = logging.DEBUG if self._ear.failures else logging.WARNING
-        logger.log(level, "what others announce is not heard: %s", error)
+    def _not_hearing(self, error: HotConfigError) -> None:
+        logger.log(logging.DEBUG if self._deaf else logging.WARNING, "what others announce is not heard: %s", error)
         self._tell(Told("deaf", error=error))
-        self._forget(self._ear)
-        self._ear.drop(error, monotonic())
-        self._not_hearing()
-        # A missing right to subscribe does not keep anybody from publishing.
-        self._announce_at_s = monotonic() + REDIS_AWAY_S if isinstance(error, RetryableError) else 0.0
-
-    def _close_ear(self) -> None:
-        self._forget(self._ear)
-        self._ear.dismiss()
-        self._not_hearing()
-
-    def _not_hearing(self) -> None:
-        self._more_heard = False
         self._relaying.deaf()
+        away, was_away = self._ear.redis_away, isinstance(self._deaf, RetryableError)
+        if away is not was_away:
+            self._announce_at_s = monotonic() + REDIS_AWAY_S if away else 0.0
+        self._deaf = error
 
     def _close_session(self) -> None:
         session, self._session = self._session, None
-        if session is not None:
-            self._forget(session)
-            session.close()
-
-    def _forget(self, data: object) -> None:
+        if session is None:
+            return
         for key in list(self._selector.get_map().values()):
-            if key.data is data:
+            if key.data is session:
                 self._selector.unregister(key.fileobj)
+        session.close()
 
     def _clean_up(self) -> None:
         self.role = Role.OFF
         self._close_session()  # first: it frees the role
-        self._forget(self._ear)
         self._ear.close()
         for item in self._inbox.take():
             if isinstance(item, Opened):

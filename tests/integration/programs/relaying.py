@@ -62,7 +62,8 @@ def fork() -> None:
     childs_turn, childs_end = os.pipe()
     if os.fork() == 0:
         os.close(parents_end)
-        threading.Event().wait(1.5)  # time to take what it must not have
+        assert client._relay is not None
+        client._relay.first_attempt(20)
         print("child", client.status().relay, flush=True)
         os.write(childs_end, b"x")
         os.read(parents_turn, 1)
