@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any, Final
 
 import redis
 
 from hotconfig.core.chain import ChangeSet
+from hotconfig.core.errors import RedisUnavailableError
 from hotconfig.core.wire import Keyring, messages
-from hotconfig.redis.connect import open_client, translate
+from hotconfig.redis.connect import find_route
+from hotconfig.redis.connection import translate_at
 
 MAX_IDLE: Final = 4
+
+Command = tuple[str | bytes, ...]
 
 
 class RedisAnnouncer:
@@ -21,26 +26,19 @@ class RedisAnnouncer:
     """
 
     def __init__(self, url: str) -> None:
-        self._url = url
-        self._client = open_client(url, client_name="hotconfig-writer")
+        self._route = find_route(url)
         self._lock = threading.Lock()
         self._idle: list[Any] = []
 
     def announce(self, change_set: ChangeSet, keyring: Keyring) -> None:
-        """Publish both forms in one round trip."""
-        commands = [("PUBLISH", channel, data) for channel, data in messages(change_set, keyring)]
-        try:
-            connection = self._take()
-            try:
-                connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-                for _ in commands:
-                    connection.read_response()
-            except BaseException:
-                connection.disconnect()
-                raise
-        except (redis.RedisError, OSError) as error:
-            raise translate(error, self._url, "publish") from error
-        self._give_back(connection)
+        """Publish both forms in one round trip.
+
+        Behind Sentinel the server is asked for its role in the same round trip: a demoted master takes a PUBLISH and
+        tells its own last subscribers only. Then it is published once more, to the new master.
+        """
+        commands: list[Command] = [("PUBLISH", channel, data) for channel, data in messages(change_set, keyring)]
+        if not self._publish(commands) and not self._publish(commands):
+            raise RedisUnavailableError(f"Redis at {self._route.url.where}: what was the master is none any more")
 
     def close(self) -> None:
         """Close the connections."""
@@ -48,7 +46,25 @@ class RedisAnnouncer:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.disconnect()
-        self._client.close()
+
+    def _publish(self, commands: Sequence[Command]) -> bool:
+        """Whether the right server took them; connects if need be."""
+        asked = [*commands, ("ROLE",)] if self._route.vital == "ROLE" else commands
+        try:
+            connection = self._take()
+            try:
+                connection.send_packed_command(connection.pack_commands(asked), check_health=False)
+                answers = [connection.read_response() for _ in asked]
+            except BaseException:
+                connection.disconnect()
+                raise
+        except (redis.RedisError, OSError) as error:
+            raise translate_at(error, self._route.url.where, "publish") from error
+        if self._route.vital == "ROLE" and answers[-1][0] != b"master":
+            connection.disconnect()
+            return False
+        self._give_back(connection)
+        return True
 
     def _take(self) -> Any:
         """A connection that is open and silent: one with something to read has been closed by the server."""
@@ -56,9 +72,7 @@ class RedisAnnouncer:
             with self._lock:
                 connection = self._idle.pop() if self._idle else None
             if connection is None:
-                connection = self._client.connection_pool.make_connection()
-                connection.connect()
-                return connection
+                return self._route.connect("hotconfig-writer")
             if not _has_something_to_say(connection):
                 return connection
             connection.disconnect()

@@ -19,7 +19,10 @@ from hotconfig.core.errors import RedisUnavailableError
 from hotconfig.core.names import PREFIX, service_pattern
 from hotconfig.core.ports import Confirmed, Event, Message, Pong
 from hotconfig.core.resp import FrameReader, ProtocolError, Value
-from hotconfig.redis.connect import describe, open_client, translate
+from hotconfig.redis.connect import find_route
+from hotconfig.redis.connection import translate_at
+from hotconfig.redis.route import Route
+from hotconfig.redis.url import Address
 
 T = TypeVar("T")
 
@@ -32,26 +35,27 @@ OVERSIZE: Final = b"(too long to be looked at)"
 class RedisSubscription:
     """See :class:`hotconfig.core.ports.Subscription` for what it promises. Make one with :meth:`open`."""
 
-    def __init__(self, url: str, *, subscribe_all: bool) -> None:
-        self._url = url
+    def __init__(self, route: Route, *, subscribe_all: bool) -> None:
+        self._route = route
         self._all = subscribe_all
-        self._client = open_client(url, client_name="hotconfig-reader", max_connections=1)
-        self._connection: Any = self._do(self._client.connection_pool.get_connection, "connect")
+        self._connection: Any = route.connect("hotconfig-reader")
+        self._where = _where(self._connection, route)
         # redis-py offers no public way to wait on several things, nor to read without waiting.
         self._socket: Any = self._connection._sock  # noqa: SLF001
         self._frames = FrameReader()
         self._events: list[Event] = []
 
     @classmethod
-    def open(cls, url: str, services: Iterable[str], *, subscribe_all: bool = False) -> RedisSubscription:
+    def open(cls, to: str | Route, services: Iterable[str], *, subscribe_all: bool = False) -> RedisSubscription:
         """Connect and ask for the channels of at least one service.
 
-        Blocks for at most the connect timeout, and name resolution.
+        ``to`` is a URL, or a route that has one: kept from one opening to the next, it knows whom to ask first.
+        Blocks for as long as :meth:`Route.connect`.
 
         Raises:
-            RedisUnavailableError, AccessDeniedError: it did not work; nothing is left open.
+            RedisUnavailableError, AccessDeniedError, ConfigurationError: it did not work; nothing is left open.
         """
-        subscription = cls(url, subscribe_all=subscribe_all)
+        subscription = cls(find_route(to) if isinstance(to, str) else to, subscribe_all=subscribe_all)
         try:
             subscription._subscribe([ALL] if subscribe_all else map(service_pattern, services))
         except BaseException:
@@ -71,8 +75,11 @@ class RedisSubscription:
         return bool(patterns)
 
     def ping(self) -> None:
-        """Ask for a pong. redis-py's own health check only sends, and never minds the missing answer."""
-        self._send("PING")
+        """Ask for a pong, behind Sentinel for the server's role: a demoted master would answer PING for ever.
+
+        redis-py's own health check only sends, and never minds the missing answer.
+        """
+        self._send(self._route.vital)
 
     def receive(self, limit: int) -> list[Event]:
         """What has arrived, without blocking."""
@@ -89,7 +96,6 @@ class RedisSubscription:
         """Close the socket; never raises."""
         try:
             self._connection.disconnect()
-            self._client.close()
         except (redis.RedisError, OSError):
             return
 
@@ -123,12 +129,14 @@ class RedisSubscription:
                 return Message(channel, data if isinstance(data, bytes) else OVERSIZE)
             case [b"psubscribe", bytes() as pattern, _]:
                 return Confirmed(pattern.decode("utf-8", "replace"))
-            case [b"pong", _] | b"PONG":
+            case [b"pong", _] | b"PONG" | [b"master", *_]:
                 return Pong()
+            case [b"slave", *_]:
+                raise RedisUnavailableError(f"Redis at {self._where} is not the master any more")
             case bytes() as error if error.startswith(b"-"):
                 said = error[1:].decode("utf-8", "replace")
                 kind = redis.exceptions.NoPermissionError if said.startswith("NOPERM") else redis.ResponseError
-                raise translate(kind(said), self._url, "subscribe")
+                raise translate_at(kind(said), self._where, "subscribe")
             case _:
                 return None
 
@@ -136,6 +144,11 @@ class RedisSubscription:
         try:
             return call()
         except (redis.RedisError, OSError) as error:
-            raise translate(error, self._url, action) from error
+            raise translate_at(error, self._where, action) from error
         except ProtocolError as error:
-            raise RedisUnavailableError(f"Redis at {describe(self._url)} speaks another protocol: {error}") from error
+            raise RedisUnavailableError(f"Redis at {self._where} speaks another protocol: {error}") from error
+
+
+def _where(connection: Any, route: Route) -> str:
+    """The server that it led to, for messages."""
+    return route.url.where if not route.url.addresses else str(Address(connection.host, connection.port))
