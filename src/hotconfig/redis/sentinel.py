@@ -108,7 +108,7 @@ def _master_said(url: RedisUrl, sentinel: Address, connection: Any) -> Address:
     down = _DOWN & set(standing.get("flags", "").split(","))
     if down and named == Address(standing.get("ip", ""), int(standing.get("port", "0"))):
         # Not worth the wait for a time-out: the Sentinels are about to choose another.
-        raise RedisUnavailableError(f"the master {name!r} at {named} is down, says the Sentinel at {sentinel}")
+        raise RedisUnavailableError(f"its Sentinels say that {named} is down")
     return named
 
 
