@@ -26,8 +26,6 @@ HOST = "127.0.0.1"
 PASSWORD = "pass word/@:"
 QUOTED = "pass%20word%2F%40%3A"
 MASTER = "mymaster"
-READER_ACL = "on >reader resetchannels &config:ai:* +subscribe +psubscribe +unsubscribe +punsubscribe +ping +client"
-WRITER_ACL = "on >writer resetchannels &config:* +publish +ping +client"
 
 
 def free_port() -> int:
@@ -124,7 +122,8 @@ class RedisProcess:
     def client(self, user: str | None = None, **options: Any) -> redis.Redis:
         """A client that gives up soon; as the default user, or as one whose password is his name."""
         if self.tls is not None:
-            options |= {"ssl": True, "ssl_ca_certs": str(self.tls / "ca.pem")}
+            own = {"ssl_certfile": str(self.tls / "server.pem"), "ssl_keyfile": str(self.tls / "server.key")}
+            options |= {"ssl": True, "ssl_ca_certs": str(self.tls / "ca.pem"), "ssl_check_hostname": False, **own}
         return redis.Redis(
             HOST,
             self.port,
@@ -283,15 +282,6 @@ class Cluster:
         except (redis.RedisError, OSError):
             return False
         return {"cluster_state:ok", "cluster_known_nodes:3"} <= set(lines)
-
-    def node_of_subscriber(self) -> RedisProcess | None:
-        """The node at which somebody is subscribed."""
-        for node in self.nodes:
-            with suppress(redis.RedisError, OSError):
-                clients: list[dict[str, str]] = node.ask("CLIENT", "LIST", "TYPE", "pubsub")
-                if clients:
-                    return node
-        return None
 
     def stop(self) -> None:
         for node in self.nodes:

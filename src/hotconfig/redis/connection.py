@@ -51,8 +51,9 @@ def open_connection(
         connection.connect()
     except (redis.RedisError, OSError) as error:
         connection.disconnect()
-        where = str(address or url.where)
-        if issubclass(url.connection_class, redis.SSLConnection) and _is_about_files(error):
+        secure = issubclass(url.connection_class, redis.SSLConnection)
+        where = f"{address or url.where}{' with TLS' if secure else ''}"
+        if secure and _is_about_files(error):
             raise ConfigurationError(
                 f"Redis at {where}: a file that the URL names by ssl_ca_certs, ssl_certfile or ssl_keyfile cannot be "
                 "read; check the paths and who may read them"
