@@ -38,7 +38,7 @@ class ClusterRoute:
         errors: list[HotConfigError] = []
         for address in self.roster.order():
             try:
-                connection = self._connect_node(address, client_name)
+                connection = self.connect_node(address, client_name)
             except HotConfigError as error:
                 self.roster.shun(address)
                 errors.append(error)
@@ -49,7 +49,8 @@ class ClusterRoute:
                 break
         raise _none_found(errors)
 
-    def _connect_node(self, address: Address, client_name: str) -> Any:
+    def connect_node(self, address: Address, client_name: str) -> Any:
+        """A connection to this very node, which is asked for the others. Raises as :meth:`connect`."""
         connection = open_connection(self.url, address, client_name=client_name, protocol=RESP2)
         try:
             connection.send_command("CLUSTER", "SLOTS", check_health=False)

@@ -85,14 +85,14 @@ def parse_redis_url(url: str) -> RedisUrl:
     Raises:
         ConfigurationError: it cannot be read. The message repeats neither user nor password.
     """
-    scheme, _, rest = url.partition("://")
+    scheme, separator, rest = url.partition("://")
     if scheme not in SCHEMES:
-        known = scheme if scheme.isalpha() else "that"
-        raise ConfigurationError(f"a Redis URL begins with {', '.join(s + '://' for s in SCHEMES)}, not {known!r}")
+        found = f", not {scheme}://" if separator else ""  # what is no URL may be a password
+        raise ConfigurationError(f"a Redis URL begins with {', '.join(s + '://' for s in SCHEMES)}{found}")
     base, _, kind = scheme.partition("+")
     try:
         if kind == "":
-            return _single(url)
+            return _unix(url) if scheme == "unix" else _single(url, rest)
         return _sentinel(base, rest) if kind == "sentinel" else _cluster(base, rest)
     except (ValueError, TypeError, redis.RedisError):
         # The parsers' own words quote parts of the URL, possibly of the password: they go no further.
@@ -115,14 +115,16 @@ def describe(url: str) -> str:
         return "<unreadable URL>"
 
 
-def _single(url: str) -> RedisUrl:
+def _unix(url: str) -> RedisUrl:
     options, connection_class = _options(url)
-    address = (
-        ()
-        if urlsplit(url).scheme == "unix"
-        else (Address(options.pop("host", "localhost"), options.pop("port", PORT)),)
-    )
-    return RedisUrl("single", describe(url), address, connection_class, options)
+    return RedisUrl("single", describe(url), (), connection_class, options)
+
+
+def _single(url: str, rest: str) -> RedisUrl:
+    _parts(rest)
+    options, connection_class = _options(url)
+    address = Address(options.pop("host", "localhost"), options.pop("port", PORT))
+    return RedisUrl("single", describe(url), (address,), connection_class, options)
 
 
 def _sentinel(base: str, rest: str) -> RedisUrl:
@@ -161,6 +163,8 @@ def _parts(rest: str) -> tuple[str, str, str, str]:
     """User with ``@``, hosts, path, query with ``?``."""
     front, mark, query = rest.partition("?")
     authority, slash, path = front.partition("/")
+    if "@" in path:
+        raise ValueError("a bare slash in the password: what stands before it is no host")
     user, at, hosts = authority.rpartition("@")
     return user + at, hosts, slash + path, mark + query
 
