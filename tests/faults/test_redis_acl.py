@@ -13,6 +13,7 @@ from hotconfig.core.errors import AccessDeniedError
 from hotconfig.core.ports import Confirmed, Event, Message, Pong
 from hotconfig.redis.connect import find_route
 from hotconfig.redis.publish import RedisAnnouncer
+from hotconfig.redis.sharded import open_subscription
 from hotconfig.redis.subscribe import RedisSubscription
 from tests.support.fakes import KEYRING, MemoryTruth
 from tests.support.redis_servers import MASTER, QUOTED, Cluster, RedisProcess, Watched, started
@@ -88,6 +89,29 @@ def test_the_rights_on_the_page_are_enough_behind_sentinels(watched: Watched) ->
 
 def test_the_rights_on_the_page_are_enough_in_a_cluster(cluster: Cluster) -> None:
     assert_they_get_along(cluster.url_for("ai-service:secret"), cluster.url_for("config-admin:secret"))
+
+
+def test_the_rights_on_the_page_are_enough_for_sharded_publish(cluster: Cluster) -> None:
+    for node in cluster.nodes:
+        admit(node, "ai-service", more="+cluster|slots +ssubscribe")
+        admit(node, "config-admin", more="+cluster|slots +spublish")
+    route = find_route(cluster.url_for("ai-service:secret", query="sharded=yes"))
+    announcer = RedisAnnouncer(cluster.url_for("config-admin:secret", query="sharded=yes"))
+    subscription = open_subscription(route, ["ai"], subscribe_all=False)
+    heard: list[Event] = []
+
+    def hears(channel: bytes) -> bool:
+        heard.extend(subscription.receive(100))
+        return any(isinstance(event, Message) and event.channel == channel for event in heard)
+
+    try:
+        eventually(lambda: subscription.receive(10))
+        announcer.announce(MemoryTruth().commit("ai", Change("threshold", "0.90")), KEYRING)
+        eventually(lambda: hears(b"config:ai:threshold"))
+        assert hears(b"config:ai:@commits")
+    finally:
+        announcer.close()
+        subscription.close()
 
 
 def test_without_the_right_to_ask_for_nodes_those_of_the_url_are_known(cluster: Cluster) -> None:

@@ -14,7 +14,7 @@ from hotconfig.core.wire import decode
 from hotconfig.redis import publish
 from hotconfig.redis.publish import RedisAnnouncer
 from hotconfig.redis.route import SingleRoute
-from hotconfig.redis.url import parse_redis_url
+from hotconfig.redis.url import Address, parse_redis_url
 from tests.support.fakes import KEYRING, MemoryTruth
 
 
@@ -25,7 +25,7 @@ class FakeRoute(SingleRoute):
         super().__init__(parse_redis_url(url))
         self._client: Any = fakeredis.FakeRedis(server=server, protocol=2)
 
-    def connect(self, client_name: str) -> Any:  # noqa: ARG002 - as the port has it
+    def connect(self, client_name: str, shard: Address | None = None) -> Any:  # noqa: ARG002 - as the port has it
         connection = self._client.connection_pool.make_connection()
         connection.connect()
         return connection

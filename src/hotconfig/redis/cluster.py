@@ -11,14 +11,18 @@ from time import monotonic
 from typing import Any, Final
 
 import redis
+from redis.crc import key_slot
 from redis.exceptions import NoPermissionError
 
 from hotconfig.core.errors import ConfigurationError, HotConfigError, RedisUnavailableError
+from hotconfig.core.names import commits_channel
 from hotconfig.redis.connection import RESP2, open_connection, translate_at
 from hotconfig.redis.roster import Roster
 from hotconfig.redis.route import Vital
 from hotconfig.redis.url import Address, RedisUrl
 
+Shard = tuple[int, int, Address]
+"""The first and the last of some slots, and the master that owns them."""
 SEARCH_LIMIT_S: Final = 3.0
 """No further node is tried after this, within one attempt to connect."""
 
@@ -31,9 +35,26 @@ class ClusterRoute:
     def __init__(self, url: RedisUrl) -> None:
         self.url = url
         self.roster = Roster(url.addresses, random.Random())  # noqa: S311 - spreads the load
+        self._shards: tuple[Shard, ...] = ()
 
-    def connect(self, client_name: str) -> Any:
+    def learn(self) -> None:
+        """See :class:`hotconfig.redis.route.Route`."""
+        self.connect("hotconfig-slots").disconnect()
+
+    def shard_of(self, service: str) -> Address | None:
+        """See :class:`hotconfig.redis.route.Route`."""
+        if not self.url.sharded:
+            return None
+        slot = key_slot(commits_channel(service).encode())
+        for first, last, owner in self._shards:
+            if first <= slot <= last:
+                return owner
+        raise RedisUnavailableError(f"no node of the cluster is known to own slot {slot}, that of service {service!r}")
+
+    def connect(self, client_name: str, shard: Address | None = None) -> Any:
         """Try one node after the other: first the last that answered, last those that did not."""
+        if shard is not None:
+            return self.connect_node(shard, client_name)
         deadline_s = monotonic() + SEARCH_LIMIT_S
         errors: list[HotConfigError] = []
         for address in self.roster.order():
@@ -54,13 +75,26 @@ class ClusterRoute:
         connection = open_connection(self.url, address, client_name=client_name, protocol=RESP2)
         try:
             connection.send_command("CLUSTER", "SLOTS", check_health=False)
-            self.roster.learn(_nodes(connection.read_response(), address))
-        except NoPermissionError:
-            return connection  # then only the nodes of the URL are known
+            answer = connection.read_response()
+            self.roster.learn(_nodes(answer, address))
+            self._shards = _shards(answer, address)
+        except NoPermissionError as error:
+            if not self.url.sharded:
+                return connection  # then only the nodes of the URL are known
+            connection.disconnect()
+            raise translate_at(error, str(address), "tell the cluster's slots, which sharded=yes needs") from error
         except (redis.RedisError, OSError) as error:
             connection.disconnect()
             raise translate_at(error, str(address), "tell the cluster's nodes") from error
         return connection
+
+
+def _shards(slots: Sequence[Any], answering: Address) -> tuple[Shard, ...]:
+    return tuple(
+        (int(first), int(last), Address(host.decode() if host else answering.host, int(port)))
+        for first, last, (host, port, *_), *_ in slots
+        if host != b"?"
+    )
 
 
 def _nodes(slots: Sequence[Any], answering: Address) -> set[Address]:

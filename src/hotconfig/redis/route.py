@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Literal, Protocol
 
 from hotconfig.redis.connection import RESP2, open_connection
-from hotconfig.redis.url import RedisUrl
+from hotconfig.redis.url import Address, RedisUrl
 
 Vital = Literal["PING", "ROLE"]
 """The command whose answer shows that a server is still the one to talk to."""
@@ -27,8 +27,22 @@ class Route(Protocol):
         """What to ask a server now and then, and after publishing. ``ROLE`` is to be answered with ``master``."""
         ...
 
-    def connect(self, client_name: str) -> Any:
-        """A new connection of redis-py's to the server that is the right one now.
+    def learn(self) -> None:
+        """Find out anew who is where, after a server said that it is another's turn. Blocks and raises as connect."""
+        ...
+
+    def shard_of(self, service: str) -> Address | None:
+        """The server that a service's signed change sets are published at by ``SPUBLISH``; None: by ``PUBLISH``.
+
+        As last learnt; does no I/O.
+
+        Raises:
+            RedisUnavailableError: nobody is known to own the slot; :meth:`learn` may help.
+        """
+        ...
+
+    def connect(self, client_name: str, shard: Address | None = None) -> Any:
+        """A new connection of redis-py's to the server that is the right one now, or to that of a shard.
 
         Blocks within the bounds of the topology; see ``docs/redis.md``.
 
@@ -46,7 +60,14 @@ class SingleRoute:
     def __init__(self, url: RedisUrl) -> None:
         self.url = url
 
-    def connect(self, client_name: str) -> Any:
+    def learn(self) -> None:
+        """Nothing to find out."""
+
+    def shard_of(self, service: str) -> Address | None:  # noqa: ARG002 - there are no shards
+        """See :class:`Route`."""
+        return None
+
+    def connect(self, client_name: str, shard: Address | None = None) -> Any:  # noqa: ARG002 - there are no shards
         """See :class:`Route`."""
         address = self.url.addresses[0] if self.url.addresses else None
         return open_connection(self.url, address, client_name=client_name, protocol=RESP2)

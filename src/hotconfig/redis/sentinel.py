@@ -33,7 +33,14 @@ class SentinelRoute:
         self.url = url
         self.roster = Roster(url.addresses, random.Random())  # noqa: S311 - spreads the load
 
-    def connect(self, client_name: str) -> Any:
+    def learn(self) -> None:
+        """Nothing to find out: every connect does."""
+
+    def shard_of(self, service: str) -> Address | None:  # noqa: ARG002 - there are no shards
+        """See :class:`hotconfig.redis.route.Route`."""
+        return None
+
+    def connect(self, client_name: str, shard: Address | None = None) -> Any:  # noqa: ARG002 - there are no shards
         """Ask one Sentinel after the other until one names a server that says that it is a master.
 
         RESP3, because a subscriber may ask for its server's role in that protocol only. A Sentinel that has not heard

@@ -16,7 +16,7 @@ import redis
 import redis.exceptions
 
 from hotconfig.core.errors import RedisUnavailableError
-from hotconfig.core.names import PREFIX, service_pattern
+from hotconfig.core.names import PREFIX, commits_channel, service_pattern
 from hotconfig.core.ports import Confirmed, Event, Message, Pong
 from hotconfig.core.resp import FrameReader, ProtocolError, Value
 from hotconfig.redis.connect import find_route
@@ -35,10 +35,11 @@ OVERSIZE: Final = b"(too long to be looked at)"
 class RedisSubscription:
     """See :class:`hotconfig.core.ports.Subscription` for what it promises. Make one with :meth:`open`."""
 
-    def __init__(self, route: Route, *, subscribe_all: bool) -> None:
+    def __init__(self, route: Route, *, subscribe_all: bool, shard: Address | None = None) -> None:
         self._route = route
         self._all = subscribe_all
-        self._connection: Any = route.connect("hotconfig-reader")
+        self._shard = shard
+        self._connection: Any = route.connect("hotconfig-reader", shard)
         self._where = _where(self._connection, route)
         # redis-py offers no public way to wait on several things, nor to read without waiting.
         self._socket: Any = self._connection._sock  # noqa: SLF001
@@ -57,11 +58,17 @@ class RedisSubscription:
         """
         subscription = cls(find_route(to) if isinstance(to, str) else to, subscribe_all=subscribe_all)
         try:
-            subscription._subscribe([ALL] if subscribe_all else map(service_pattern, services))
+            subscription.start([ALL] if subscribe_all else map(service_pattern, services))
         except BaseException:
             subscription.close()
             raise
         return subscription
+
+    def start(self, patterns: Iterable[str], services: Iterable[str] = ()) -> None:
+        """Ask for patterns, and for the shard's own news of ``services``; once, by whoever made it."""
+        if wanted := list(patterns):
+            self._send("PSUBSCRIBE", *wanted)
+        self._subscribe_shard(services)
 
     def fileno(self) -> int:
         """The socket to wait on."""
@@ -69,10 +76,11 @@ class RedisSubscription:
 
     def follow(self, services: Iterable[str]) -> bool:
         """Hear these services too; True: confirmations follow. With ``subscribe_all`` they are heard already."""
-        patterns = [] if self._all else [service_pattern(service) for service in services]
+        names = list(services)
+        patterns = [] if self._all else [service_pattern(name) for name in names]
         if patterns:
-            self._subscribe(patterns)
-        return bool(patterns)
+            self._send("PSUBSCRIBE", *patterns)
+        return self._subscribe_shard(names) or bool(patterns)
 
     def ping(self) -> None:
         """Ask for a pong, behind Sentinel for the server's role: a demoted master would answer PING for ever.
@@ -103,8 +111,12 @@ class RedisSubscription:
         """In a forked child: close the copy of the socket, send nothing."""
         self._socket.close()
 
-    def _subscribe(self, patterns: Iterable[str]) -> None:
-        self._send("PSUBSCRIBE", *patterns)
+    def _subscribe_shard(self, services: Iterable[str]) -> bool:
+        if self._shard is None:
+            return False
+        for service in services:  # one by one: their slots may differ
+            self._send("SSUBSCRIBE", commits_channel(service))
+        return True
 
     def _send(self, *command: str) -> None:
         self._do(lambda: self._connection.send_command(*command, check_health=False), command[0].lower())
@@ -129,6 +141,12 @@ class RedisSubscription:
                 return Message(channel, data if isinstance(data, bytes) else OVERSIZE)
             case [b"psubscribe", bytes() as pattern, _]:
                 return Confirmed(pattern.decode("utf-8", "replace"))
+            case [b"smessage", bytes() as channel, data]:
+                return Message(channel, data if isinstance(data, bytes) else OVERSIZE)
+            case [b"ssubscribe", bytes() as channel, _]:
+                return Confirmed(channel.decode("utf-8", "replace"))
+            case [b"sunsubscribe", *_]:
+                raise RedisUnavailableError(f"Redis at {self._where} gave a slot away: its news come from another node")
             case [b"pong", _] | b"PONG" | [b"master", *_]:
                 return Pong()
             case [b"slave", *_]:

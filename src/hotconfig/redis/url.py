@@ -151,12 +151,18 @@ def _cluster(base: str, rest: str) -> RedisUrl:
     if path.strip("/") not in ("", "0"):
         raise ValueError("a cluster has database 0 only")
     options, connection_class = _options(f"{base}://{user}host{query}")
-    sharded = _YES[options.pop("sharded", "no")]
+    sharded = _truth(options.pop("sharded", "no"))
     addresses = _addresses(hosts, PORT)
     for mine in ("host", "port"):
         options.pop(mine, None)
     where = f"{', '.join(map(str, addresses))} (cluster)"
     return RedisUrl("cluster", where, addresses, connection_class, options, sharded=sharded)
+
+
+def _truth(word: str) -> bool:
+    if word not in _YES:
+        raise ValueError("neither yes nor no")
+    return _YES[word]
 
 
 def _parts(rest: str) -> tuple[str, str, str, str]:

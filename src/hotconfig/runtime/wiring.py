@@ -57,11 +57,11 @@ class Wiring:
         if self.redis_url is None:
             return None
         from hotconfig.redis.connect import find_route  # noqa: PLC0415
-        from hotconfig.redis.subscribe import RedisSubscription  # noqa: PLC0415
+        from hotconfig.redis.sharded import open_subscription  # noqa: PLC0415
 
         subscribe_all = self.subscribe_all
         route = find_route(self.redis_url)  # a URL that cannot be read fails here, at once
-        return lambda services: RedisSubscription.open(route, services, subscribe_all=subscribe_all)
+        return lambda services: open_subscription(route, services, subscribe_all=subscribe_all)
 
     def _listener(self) -> OpenSubscription | None:
         if not self.listen:
