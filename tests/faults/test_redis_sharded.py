@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,23 @@ def test_a_service_of_a_further_node_asks_for_a_new_connection(cluster: Cluster)
         assert bundle.follow([near])
         with pytest.raises(RedisUnavailableError, match="further node"):
             bundle.follow([far])
+    finally:
+        bundle.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_an_abandoned_copy_takes_nothing_from_the_original(cluster: Cluster) -> None:
+    bundle = ShardedSubscription.open(find_route(cluster.url_for(query=SHARDED)), ["ai", "email"], subscribe_all=False)
+    try:
+        eventually(lambda: bundle.receive(10))
+        child = os.fork()
+        if child == 0:
+            bundle.abandon()
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        owner(cluster).ask("SPUBLISH", COMMITS.decode(), "1")
+        assert select.select([bundle.fileno()], [], [], PATIENCE_S)[0]
+        eventually(lambda: Message(COMMITS, b"1") in bundle.receive(10))
     finally:
         bundle.close()
 

@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any, Final, cast
 
 import redis
+from redis.exceptions import NoPermissionError
 
 from hotconfig.core.errors import ConfigurationError, HotConfigError, RedisUnavailableError
 from hotconfig.redis.connection import RESP2, RESP3, open_connection, translate_at
@@ -114,9 +115,27 @@ def _master_said(url: RedisUrl, sentinel: Address, connection: Any) -> Address:
     standing = _fields(connection.read_response())
     down = _DOWN & set(standing.get("flags", "").split(","))
     if down and named == Address(standing.get("ip", ""), int(standing.get("port", "0"))):
-        # Not worth the wait for a time-out: the Sentinels are about to choose another.
+        # Not worth the wait for a time-out: the Sentinels are about to choose another, or have.
+        if (promoted := _promoted(connection, name)) is not None:
+            return promoted
         raise RedisUnavailableError(f"its Sentinels say that {named} is down")
     return named
+
+
+def _promoted(connection: Any, name: str) -> Address | None:
+    """The replica that the Sentinel in charge is making a master, if it is this Sentinel.
+
+    It says so up to a second before it names it as the master: it looks at replicas no more often.
+    """
+    connection.send_command("SENTINEL", "REPLICAS", name, check_health=False)
+    try:
+        replicas = cast("list[list[bytes]]", connection.read_response())
+    except NoPermissionError:
+        return None
+    for fields in map(_fields, replicas):
+        if "promoted" in fields.get("flags", "").split(","):
+            return Address(fields["ip"], int(fields["port"]))
+    return None
 
 
 def _fields(flat: Sequence[bytes]) -> dict[str, str]:
