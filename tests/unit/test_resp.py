@@ -61,6 +61,11 @@ def test_what_is_too_long_is_dropped_as_it_comes_and_what_follows_is_read(chunk:
     assert found == [[*frame[:3], None], [b"pong", b""]]
 
 
+def test_pushes_are_read_as_arrays_and_the_newer_null_as_null() -> None:
+    push = packed([b"pmessage", b"config:ai:*", b"config:ai:x", b"1"]).replace(b"*", b">", 1)
+    assert FrameReader().feed(push + b"_\r\n:1\r\n") == [[b"pmessage", b"config:ai:*", b"config:ai:x", b"1"], None, 1]
+
+
 def test_simple_strings_and_errors() -> None:
     assert FrameReader().feed(b"+PONG\r\n-NOPERM no\r\n") == [b"PONG", b"-NOPERM no"]
 

@@ -104,7 +104,7 @@ class PostgresRelaySession:
             ConfigurationError: a pooler stands between: no lock and no notification belongs to a client there.
             DatabaseUnavailableError, AccessDeniedError: as for any connection.
         """
-        session = open_session(url, application_name="hotconfig relay", call_timeout_s=CALL_TIMEOUT_S)
+        session = open_session(url, application_name="hotconfig relay", writable=True, call_timeout_s=CALL_TIMEOUT_S)
         made = cls(url, schema, session)
         try:
             made._prepare()

@@ -86,12 +86,12 @@ class Wiring:
     def _subscription(self) -> OpenSubscription | None:
         if self.redis_url is None:
             return None
-        from hotconfig.redis.connect import open_client  # noqa: PLC0415
-        from hotconfig.redis.subscribe import RedisSubscription  # noqa: PLC0415
+        from hotconfig.redis.connect import find_route  # noqa: PLC0415
+        from hotconfig.redis.sharded import open_subscription  # noqa: PLC0415
 
-        url, subscribe_all = self.redis_url, self.subscribe_all
-        open_client(url, client_name="hotconfig").close()  # a URL that cannot be read fails here, at once
-        return lambda services: RedisSubscription.open(url, services, subscribe_all=subscribe_all)
+        subscribe_all = self.subscribe_all
+        route = find_route(self.redis_url)  # a URL that cannot be read fails here, at once
+        return lambda services: open_subscription(route, services, subscribe_all=subscribe_all)
 
     def _listener(self) -> OpenSubscription | None:
         if not self.listen:
