@@ -214,12 +214,15 @@ class Line:
         followed.problems = built.problems
         if built.instance is None:
             return Rejected(followed.service, head.revision, Stage.VALIDATE, built.problems)
-        old, followed.current = followed.current, built.instance
-        followed.shown = head
+        old = followed.current
         if old is None or followed.live is None:
             followed.live = new_live(built.instance)
+            followed.current, followed.shown = built.instance, head
             return Applied(followed.service, head.revision, followed.blueprint.keys, first=True)
+        # Who waits for the revision goes on when it says `shown`. And `current` is what listeners know: whoever takes
+        # up an interrupted line, such as a forked child, tells them the difference.
         swap(followed.live, built.instance)
+        followed.shown = head
         keys = differing(old, built.instance)
         if keys:
             self._tell(
@@ -235,6 +238,7 @@ class Line:
                     story.rewound,
                 )
             )
+        followed.current = built.instance
         return Applied(followed.service, head.revision, keys, story.by, rewound=story.rewound)
 
 

@@ -92,6 +92,10 @@ class Writer(Protocol):
         """Let go of the connections."""
         ...
 
+    def abandon(self) -> None:
+        """In a forked child: close the copies of the idle sockets, send nothing."""
+        ...
+
 
 class Announcer(Protocol):
     """Tells readers about commits. Used by any number of threads."""
@@ -106,6 +110,10 @@ class Announcer(Protocol):
 
     def close(self) -> None:
         """Let go of the connections."""
+        ...
+
+    def abandon(self) -> None:
+        """In a forked child: close the copies of the idle sockets, send nothing."""
         ...
 
 

@@ -41,6 +41,7 @@ class Counters:
     connection_failures: int = 0
     rewinds: int = 0
     line_errors: int = 0
+    restarts: int = 0
 
     def count(self, outcome: Outcome) -> None:
         """Count one outcome."""
@@ -92,6 +93,9 @@ class Status:
         counters: Numbers since the start.
         listener_errors: Calls of listeners that raised.
         listener_dropped: Events dropped because a listener was too slow.
+        lag_s: How late the line ran at worst within the last one or two minutes, in seconds, after the clock had
+            called for it. Where the application holds the interpreter's lock, or the process was stopped, changes were
+            shown late by as much.
     """
 
     state: State
@@ -103,6 +107,7 @@ class Status:
     counters: Mapping[str, object]
     listener_errors: int
     listener_dropped: int
+    lag_s: float = 0.0
 
     @classmethod
     def before_start(cls, at: datetime, *, closed: bool) -> Status:

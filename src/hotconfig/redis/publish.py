@@ -23,7 +23,7 @@ class RedisAnnouncer:
     def __init__(self, url: str) -> None:
         self._url = url
         self._client = open_client(url, client_name="hotconfig-writer")
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may close what its own thread is using
         self._idle: list[Any] = []
 
     def announce(self, change_set: ChangeSet, keyring: Keyring) -> None:
@@ -49,6 +49,12 @@ class RedisAnnouncer:
         for connection in idle:
             connection.disconnect()
         self._client.close()
+
+    def abandon(self) -> None:
+        """In a forked child: close the copies of the sockets, send nothing. Takes no lock: nobody can release it."""
+        for connection in self._idle:
+            if connection._sock is not None:  # noqa: SLF001 - its own disconnect() is for the process that connected
+                connection._sock.close()  # noqa: SLF001
 
     def _take(self) -> Any:
         """A connection that is open and silent: one with something to read has been closed by the server."""

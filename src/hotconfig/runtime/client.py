@@ -31,6 +31,7 @@ from hotconfig.core.errors import (
     DeclarationError,
     NotBoundError,
     NotStartedError,
+    RetryableError,
     UnknownKeyError,
     UsageError,
     WaitTimeoutError,
@@ -43,7 +44,9 @@ from hotconfig.runtime.dispatch import Dispatcher
 from hotconfig.runtime.follower import Follower, Timing
 from hotconfig.runtime.publishing import Commit, Publisher
 from hotconfig.runtime.store import Store, Target
+from hotconfig.runtime.surroundings import refuse_unfit_surroundings
 from hotconfig.runtime.wiring import Environment, Wiring
+from hotconfig.runtime.worker import ending
 from hotconfig.sources import capture
 
 if TYPE_CHECKING:
@@ -127,7 +130,8 @@ class HotConfig:
     def start(self, timeout: float = START_TIMEOUT_S) -> None:
         """Start the background threads and read PostgreSQL once. A second call does nothing.
 
-        Redis need not be there: then the state says so, and PostgreSQL is polled.
+        Redis need not be there: then the state says so, and PostgreSQL is polled. Blocks for ``timeout`` and no longer,
+        even when PostgreSQL is frozen.
 
         Args:
             timeout: Seconds to wait for PostgreSQL.
@@ -136,21 +140,19 @@ class HotConfig:
             DatabaseUnavailableError: PostgreSQL did not answer in time.
             AccessDeniedError, SchemaMissingError, ConfigurationError: mend what the message names.
             NotStartedError: it was closed already; make a new one.
+            RetryableError: the system has no thread or no file descriptor to give.
         """
         with self._lock:
             if self._closed:
                 raise NotStartedError("this HotConfig was closed: make a new one")
             if self._follower is not None:
                 return
-            self._follower = follower = self._wiring.follower(self._dispatcher.tell, self._timing)
-            follower.start()
+            follower = self._launch()
         try:
             follower.first_contact(timeout)
         except BaseException:
             self._abandon(follower)
             raise
-        forks.survive(self)
-        atexit.register(self.close, EXIT_TIMEOUT_S)
 
     def close(self, timeout: float = CLOSE_TIMEOUT_S) -> None:
         """End the threads and close the connections. Live objects keep their last values. May be called twice.
@@ -159,41 +161,44 @@ class HotConfig:
             timeout: Seconds to wait for the threads, in all; what has not ended by then is left to end by itself,
                 and a warning says so.
         """
-        forks.forget(self)
-        atexit.unregister(self.close)
+        deadline_s = monotonic() + timeout
+        listeners = self._dispatcher.close()  # first: what a listener is refused from now on is not worth a complaint
         with self._lock:
             self._closed = True
             follower, publisher = self._follower, self._publisher
-        deadline_s = monotonic() + timeout
+        forks.forget(self)
+        atexit.unregister(self.close)
         for stream in tuple(self._streams):
             stream.end()
         ended = follower is None or follower.stop(timeout)
-        listeners = self._dispatcher.close()
         ended = all([ended, *(each.join(max(0.0, deadline_s - monotonic())) for each in listeners)])
         if publisher is not None:
             publisher.close()
         if not ended:
-            logger.warning(
+            logger.log(
+                logging.DEBUG if ending() else logging.WARNING,
                 "hotconfig's threads did not end within %.1f s; is a listener blocked, or PostgreSQL frozen?",
                 timeout,
             )
 
-    def revive(self) -> object:
+    def revive(self, inherited: list[object]) -> None:
         """Go on in a forked child, with threads and connections of its own. Called there by itself, not by you."""
-        inherited = (self._follower, self._publisher, self._dispatcher, self._lock, self._followed)
-        if self._follower is not None:
-            self._follower.abandon()
+        inherited += (self._follower, self._publisher, self._dispatcher, self._lock, self._followed)
         self._lock = threading.RLock()
+        follower, self._follower = self._follower, None
+        publisher, self._publisher = self._publisher, None
+        if follower is not None:
+            follower.abandon()
+        if publisher is not None:
+            publisher.abandon()
         self._dispatcher = self._dispatcher.reborn()
-        self._publisher = None
+        for stream in tuple(self._streams):
+            stream.abandon()
         self.store.renew()
         self._followed = {name: each.reborn() for name, each in self._followed.items() if each.live is not None}
         self._loading = {}
-        self._follower = follower = self._wiring.follower(self._dispatcher.tell, self._timing)
-        follower.start()
-        for name, followed in self._followed.items():
-            self._loading[name] = follower.follow(followed)
-        return inherited
+        if follower is not None and not self._closed:
+            self._launch()
 
     def __enter__(self) -> Self:
         self.start()
@@ -254,12 +259,16 @@ class HotConfig:
         service = service_of(settings_class)
         if on_invalid not in ("raise", "defaults"):
             raise UsageError('on_invalid= takes "raise" or "defaults"')
+        follower, blueprint = self._running(), None
+        if service not in self._followed:
+            # Without the lock: the class's own sources may take their time, and close() must not wait for them.
+            blueprint = Blueprint(settings_class, capture(settings_class), pins)
         with self._lock:
             follower = self._running()
             followed, live = self._followed.get(service), self._loading.get(service)
             known = followed is not None and live is not None
             if followed is None or live is None:
-                blueprint = Blueprint(settings_class, capture(settings_class), pins)
+                blueprint = blueprint or Blueprint(settings_class, capture(settings_class), pins)
                 follower.register(service, *_schema_of(blueprint))
                 followed = Followed(blueprint, lenient=on_invalid == "defaults")
                 live = follower.follow(followed)
@@ -348,9 +357,30 @@ class HotConfig:
             counters=ledger.counted(),
             listener_errors=errors,
             listener_dropped=dropped,
+            lag_s=ledger.lag_s(monotonic()),
         )
 
     # Wiring ------------------------------------------------------------------------------------------------
+
+    def _launch(self) -> Follower:
+        """Make a follower of everything that is bound, and start it."""
+        refuse_unfit_surroundings()
+        try:
+            follower = self._wiring.follower(self._dispatcher, self._timing)
+        except OSError as error:
+            raise RetryableError(f"hotconfig cannot be started: {error.strerror}. Raise `ulimit -n`.") from error
+        for name, followed in self._followed.items():
+            self._loading[name] = follower.follow(followed)
+        forks.survive(self)
+        self._follower = follower
+        atexit.unregister(self.close)
+        atexit.register(self.close, EXIT_TIMEOUT_S)
+        try:
+            follower.start()
+        except RetryableError:
+            self._abandon(follower)
+            raise
+        return follower
 
     def _get_publisher(self) -> Publisher:
         with self._lock:
@@ -364,12 +394,16 @@ class HotConfig:
             raise NotStartedError("this HotConfig was closed: make a new one")
         if self._follower is None:
             raise NotStartedError("start it first: `with HotConfig.from_env() as hc:`, or hc.start()")
+        self._follower.mend()
         return self._follower
 
     def _abandon(self, follower: Follower) -> None:
-        follower.stop(EXIT_TIMEOUT_S)
+        """A start that failed. Who is still waiting for PostgreSQL ends by itself when that wait ends."""
         with self._lock:
             self._follower = None
+        forks.forget(self)
+        atexit.unregister(self.close)
+        follower.stop(0.0)
 
     def _find(self, settings: Target) -> Followed[Any]:
         kind = settings if isinstance(settings, type) else type(settings)

@@ -12,9 +12,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from hotconfig.core.errors import HotConfigError
+from hotconfig.core.lateness import Lateness
 from hotconfig.core.outcomes import Applied, Outcome, Rejected, Stage
 from hotconfig.core.problems import one_line
 from hotconfig.core.status import Counters, State
+from hotconfig.runtime.worker import ending
 
 logger = logging.getLogger("hotconfig.follower")
 
@@ -28,6 +30,7 @@ class Ledger:
         self.last_error: str | None = None
         self.state = State.NOT_READY
         self.since = datetime.now(UTC)
+        self._lateness = Lateness()
         self._moved = threading.Condition()
         self._waiters = 0
 
@@ -59,11 +62,22 @@ class Ledger:
     def note(self, error: HotConfigError, *, again: bool) -> None:
         """Keep the newest error. One that comes ``again`` is logged at DEBUG only."""
         self.last_error = str(error)
-        logger.log(logging.DEBUG if again else logging.WARNING, "%s", self.last_error)
+        logger.log(logging.DEBUG if again or ending() else logging.WARNING, "%s", self.last_error)
 
     def verified(self, now_s: float) -> None:
         """PostgreSQL confirmed the values."""
         self.verified_at_s = now_s
+
+    def late(self, now_s: float, late_s: float) -> None:
+        """The line's turn began so much after it was due."""
+        if self._lateness.add(now_s, late_s):
+            logger.warning(
+                "changes were shown up to %.1f s late: something held the interpreter's lock or the processor", late_s
+            )
+
+    def lag_s(self, now_s: float) -> float:
+        """The worst lateness of the last one to two minutes. Any thread."""
+        return self._lateness.worst_s(now_s)
 
     def reckon(self, now_s: float, stale_after_s: float, *, redis_away: bool) -> None:
         """Find the state anew."""
@@ -75,7 +89,7 @@ class Ledger:
             state = State.DEGRADED if redis_away else State.READY
         if state is not self.state:
             level = logging.INFO if state is State.READY else logging.WARNING
-            logger.log(level, "state %s → %s", self.state.value, state.value)
+            logger.log(logging.DEBUG if ending() else level, "state %s → %s", self.state.value, state.value)
             self.state, self.since = state, datetime.now(UTC)
 
     def close(self) -> None:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from hotconfig.core.listeners import Changed
 from hotconfig.core.wire import Keyring
+from hotconfig.runtime.dispatch import Dispatcher
 from hotconfig.runtime.follower import Follower, Timing
 from hotconfig.runtime.link import OpenSubscription
 from hotconfig.runtime.publishing import Deliver, Publisher
@@ -41,7 +40,7 @@ class Wiring:
     subscribe_all: bool
     listen: bool
 
-    def follower(self, tell: Callable[[Changed[Any]], None], timing: Timing) -> Follower:
+    def follower(self, dispatcher: Dispatcher, timing: Timing) -> Follower:
         """The reading side. Does no I/O.
 
         Raises:
@@ -51,7 +50,9 @@ class Wiring:
         from hotconfig.postgres.truth import PostgresReader  # noqa: PLC0415
 
         reader = PostgresReader(self.database_url, schema=check_schema_name(self.schema))
-        return Follower(reader, self._subscription(), self._listener(), tell, timing)
+        follower = Follower(reader, self._subscription(), self._listener(), dispatcher.tell, timing)
+        follower.look_after(dispatcher.mend)
+        return follower
 
     def _subscription(self) -> OpenSubscription | None:
         if self.redis_url is None:
