@@ -68,6 +68,13 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", *(session.posargs or ["--numprocesses=auto", "--maxprocesses=4", "-m", "not long"]))
 
 
+@nox.session(python=PYTHONS)
+def exits(session: nox.Session) -> None:
+    """End an interpreter in the middle of things, 200 times on each Python."""
+    session.install("-e", ".", *group("tests"))
+    session.run("pytest", "tests/faults/test_exit_midway.py", "-m", "long", *session.posargs)
+
+
 @nox.session
 def docs(session: nox.Session) -> None:
     """Run what the documentation shows."""

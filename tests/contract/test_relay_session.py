@@ -60,6 +60,9 @@ class Announced:
     def close(self) -> None:
         """Nothing is open."""
 
+    def abandon(self) -> None:
+        """Nothing is open."""
+
 
 @pytest.fixture
 def announced() -> Announced:

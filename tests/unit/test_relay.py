@@ -161,6 +161,9 @@ class MemoryAnnouncer:
     def close(self) -> None:
         """Nothing is open."""
 
+    def abandon(self) -> None:
+        """Nothing is open."""
+
 
 @pytest.fixture
 def world() -> Generator[World]:

@@ -283,8 +283,10 @@ class Line:
             followed.live = new_live(built.instance)
             followed.current, followed.shown = built.instance, head
             return Applied(followed.service, head.revision, followed.blueprint.keys, first=True)
+        # Who waits for the revision goes on when it says `shown`. And `current` is what listeners know: whoever takes
+        # up an interrupted line, such as a forked child, tells them the difference.
         swap(followed.live, built.instance)
-        followed.current, followed.shown = built.instance, head
+        followed.shown = head
         keys = differing(old, built.instance)
         if keys:
             self._tell(
@@ -300,6 +302,7 @@ class Line:
                     story.rewound,
                 )
             )
+        followed.current = built.instance
         return Applied(followed.service, head.revision, keys, story.by, rewound=story.rewound, trace=story.trace)
 
 

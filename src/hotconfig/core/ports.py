@@ -97,6 +97,10 @@ class Writer(Protocol):
         """Let go of the connections."""
         ...
 
+    def abandon(self) -> None:
+        """In a forked child: close the copies of the idle sockets, send nothing."""
+        ...
+
 
 class Announcer(Protocol):
     """Tells readers about commits. Used by any number of threads."""
@@ -111,6 +115,10 @@ class Announcer(Protocol):
 
     def close(self) -> None:
         """Let go of the connections."""
+        ...
+
+    def abandon(self) -> None:
+        """In a forked child: close the copies of the idle sockets, send nothing."""
         ...
 
 

@@ -69,6 +69,7 @@ class Counters:
     rewinds: int = 0
     line_errors: int = 0
     drift: int = 0
+    restarts: int = 0
 
     def count(self, outcome: Outcome) -> None:
         """Count one outcome."""
@@ -127,6 +128,9 @@ class Status:
         listener_errors: Calls of listeners that raised.
         listener_dropped: Events dropped because a listener was too slow.
         relay: ``"leading"`` or ``"waiting"`` with ``relay=True``, else ``"off"``.
+        lag_s: How late the line ran at worst within the last one or two minutes, in seconds, after the clock had
+            called for it. Where the application holds the interpreter's lock, or the process was stopped, changes were
+            shown late by as much.
     """
 
     state: State
@@ -139,6 +143,7 @@ class Status:
     listener_errors: int
     listener_dropped: int
     relay: str = "off"
+    lag_s: float = 0.0
 
     @classmethod
     def before_start(cls, since: datetime, *, closed: bool) -> Status:

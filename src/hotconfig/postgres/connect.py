@@ -6,6 +6,7 @@ Must not know what is read or written over them.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import select
 import threading
@@ -26,6 +27,8 @@ from hotconfig.core.errors import (
     SchemaMissingError,
 )
 from hotconfig.postgres.address import Parts, describe, for_writing, parse
+
+logger = logging.getLogger("hotconfig.postgres")
 
 T = TypeVar("T")
 
@@ -178,7 +181,7 @@ class Sessions:
         self._url = url
         self._application_name = application_name
         self._writable = writable
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may close what its own thread is using
         self._idle: list[Session] = []
         self._closed = False
 
@@ -209,6 +212,12 @@ class Sessions:
         for session in idle:
             session.close()
 
+    def abandon(self) -> None:
+        """In a forked child: close the copies of the idle sockets, send nothing. Takes no lock."""
+        for session in self._idle:
+            if not session.closed:
+                close_copy(session.fileno())
+
     def _take(self) -> Session | None:
         with self._lock:
             while self._idle:
@@ -233,16 +242,25 @@ class Sessions:
 
 def _has_something_to_say(session: Session) -> bool:
     """Whether an idle connection is readable: it can only be a farewell."""
-    readable, _, _ = select.select([session.fileno()], [], [], 0)
-    return bool(readable)
+    if not hasattr(select, "poll"):
+        readable, _, _ = select.select([session.fileno()], [], [], 0)
+        return bool(readable)
+    waiting = select.poll()  # select() refuses descriptors from 1,024 up
+    waiting.register(session.fileno(), select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 def close_copy(fileno: int) -> None:
-    """Close this process's copy of an inherited descriptor. Nothing is sent; the parent's stays open."""
+    """Let go of this process's copy of an inherited descriptor. Nothing is sent; the parent's stays open.
+
+    The number leads nowhere from now on: libpq still knows it, and must not meet somebody else's socket there.
+    """
     try:
-        os.close(fileno)
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nowhere, fileno, inheritable=False)
+        os.close(nowhere)
     except OSError:
-        return  # the parent had closed it already
+        logger.debug("the copy of an inherited connection stays open")
 
 
 @contextlib.contextmanager

@@ -216,6 +216,10 @@ class PostgresWriter:
         """Close the idle connections."""
         self._sessions.close()
 
+    def abandon(self) -> None:
+        """In a forked child: close the copies of the idle sockets, send nothing."""
+        self._sessions.abandon()
+
     def _call(self, session: Session, order: Order, *, retry: bool) -> Written:
         changes = sorted(order.changes, key=lambda change: change.key)
         row = session.execute(

@@ -29,7 +29,7 @@ class RedisAnnouncer:
 
     def __init__(self, url: str) -> None:
         self._route = find_route(url)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may close what its own thread is using
         self._idle: list[tuple[Address | None, Any]] = []
 
     def announce(self, change_set: ChangeSet, keyring: Keyring) -> None:
@@ -48,6 +48,12 @@ class RedisAnnouncer:
             idle, self._idle = self._idle, []
         for _, connection in idle:
             connection.disconnect()
+
+    def abandon(self) -> None:
+        """In a forked child: close the copies of the sockets, send nothing. Takes no lock: nobody can release it."""
+        for _, connection in self._idle:
+            if connection._sock is not None:  # noqa: SLF001 - its own disconnect() is for the process that connected
+                connection._sock.close()  # noqa: SLF001
 
     def _publish(self, service: str, sent: Sequence[tuple[str, bytes]]) -> bool:
         """Whether the right server took them; connects if need be."""

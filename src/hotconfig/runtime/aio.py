@@ -83,7 +83,8 @@ class AsyncFace:
     async def close(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109
         """See :meth:`hotconfig.HotConfig.close`. Finishes even when the caller is cancelled."""
         with anyio.CancelScope(shield=True):
-            await in_thread(partial(self._client.close, timeout))
+            # A token of its own: those of anyio's may all be taken by calls that wait for a frozen server.
+            await anyio.to_thread.run_sync(partial(self._client.close, timeout), limiter=anyio.CapacityLimiter(1))
 
     async def bind(
         self,
@@ -124,7 +125,7 @@ class EventStream(Generic[E]):
     def __init__(self, listen: Callable[[Callable[[E], object]], Callable[[], None]]) -> None:
         self._waiting: deque[E] = deque(maxlen=MAX_WAITING_EVENTS)
         self._arrived = anyio.Event()
-        self._ended = False
+        self._ended = self._waking = False
         self._soon = _call_soon()
         weakly = weakref.ref(self)
 
@@ -141,6 +142,11 @@ class EventStream(Generic[E]):
         self._ended = True
         self._stop()
         self._wake()
+
+    def abandon(self) -> None:
+        """In a forked child: the loop that would have to be woken is the parent's."""
+        self._ended = True
+        self._stop()
 
     async def aclose(self) -> None:
         """Stop listening."""
@@ -171,9 +177,13 @@ class EventStream(Generic[E]):
         self._wake()
 
     def _set(self) -> None:
+        self._waking = False
         self._arrived.set()
 
     def _wake(self) -> None:
+        if self._waking:
+            return  # a loop that is blocked is asked once, not once per change
+        self._waking = True
         try:
             self._soon(self._set)
         except RuntimeError:  # the loop has ended, and with it whoever waited; trio's error derives from it too

@@ -67,11 +67,15 @@ class Bindings:
         service = service_of(settings_class)
         if on_invalid not in _ON_INVALID:
             raise UsageError('on_invalid= takes "raise" or "defaults"')
+        blueprint = None
+        if service not in self._followed:
+            # Without the lock: the class's own sources may take their time, and others must not wait for them.
+            blueprint = Blueprint(settings_class, capture(settings_class), pins)
         with self._lock:
             followed, live = self._followed.get(service), self._loading.get(service)
             anew = followed is None or live is None
             if followed is None or live is None:
-                blueprint = Blueprint(settings_class, capture(settings_class), pins)
+                blueprint = blueprint or Blueprint(settings_class, capture(settings_class), pins)
                 follower.register(service, *schema_of(blueprint))
                 followed = Followed(blueprint, lenient=on_invalid == "defaults")
                 live = follower.follow(followed)

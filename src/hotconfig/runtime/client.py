@@ -39,8 +39,10 @@ from hotconfig.runtime.publishing import Commit, Publisher
 from hotconfig.runtime.relay import Relay
 from hotconfig.runtime.starting import Starting
 from hotconfig.runtime.store import Store, Target
+from hotconfig.runtime.surroundings import refuse_unfit_surroundings
 from hotconfig.runtime.timing import Timing
 from hotconfig.runtime.wiring import Environment, Wiring
+from hotconfig.runtime.worker import ending
 
 if TYPE_CHECKING:
     from hotconfig.runtime.aio import AsyncFace, ChangeStream, EventStream, StateStream
@@ -143,7 +145,8 @@ class HotConfig:
     def start(self, timeout: float = START_TIMEOUT_S) -> None:
         """Start the background threads and read PostgreSQL once. A second call does nothing.
 
-        Redis need not be there: then the state says so, and PostgreSQL is polled.
+        Redis need not be there: then the state says so, and PostgreSQL is polled. Blocks for ``timeout`` and no longer,
+        even when PostgreSQL is frozen.
 
         Args:
             timeout: Seconds to wait for PostgreSQL.
@@ -152,6 +155,7 @@ class HotConfig:
             DatabaseUnavailableError: PostgreSQL did not answer in time; not raised unless the start policy is "fail".
             AccessDeniedError, SchemaMissingError, ConfigurationError: mend what the message names.
             NotStartedError: it was closed already; make a new one.
+            RetryableError: the system has no thread or no file descriptor to give.
         """
         with self._lock:
             if self._closed:
@@ -159,7 +163,7 @@ class HotConfig:
             if self._follower is not None:
                 return
             relay = self._wiring.relay() if self._is_candidate else None
-            self._follower = follower = self._follow()
+            follower = self._launch()
         try:
             self._starting.first_contact(follower, timeout)
             self._become_candidate(relay, timeout)
@@ -167,8 +171,6 @@ class HotConfig:
             self._abandon(follower)
             raise
         self._observer.opened(self.status)
-        forks.survive(self)
-        atexit.register(self.close, EXIT_TIMEOUT_S)
 
     def close(self, timeout: float = CLOSE_TIMEOUT_S) -> None:
         """End the threads and close the connections. Live objects keep their last values. May be called twice.
@@ -177,13 +179,14 @@ class HotConfig:
             timeout: Seconds to wait for the threads, in all; what has not ended by then is left to end by itself,
                 and a warning says so.
         """
-        forks.forget(self)
-        atexit.unregister(self.close)
+        deadline_s = monotonic() + timeout
+        listeners = self._dispatcher.close()  # first: what a listener is refused from now on is not worth a complaint
         with self._lock:
             self._since = self._since if self._closed else datetime.now(UTC)
             self._closed = True
             follower, publisher, relay = self._follower, self._publisher, self._relay
-        deadline_s = monotonic() + timeout
+        forks.forget(self)
+        atexit.unregister(self.close)
         for stream in tuple(self._streams):
             stream.end()
         if relay is not None:
@@ -191,35 +194,41 @@ class HotConfig:
         ended = follower is None or follower.stop(timeout)
         ended = (relay is None or relay.join(max(0.0, deadline_s - monotonic()))) and ended
         ended = self._starting.stop(max(0.0, deadline_s - monotonic())) and ended
-        listeners = self._dispatcher.close()
+        self._dispatcher.end_states()
         ended = all([ended, *(each.join(max(0.0, deadline_s - monotonic())) for each in listeners)])
         if publisher is not None:
             publisher.close()
         self._observer.closed()
         if not ended:
-            logger.warning(
+            logger.log(
+                logging.DEBUG if ending() else logging.WARNING,
                 "hotconfig's threads did not end within %.1f s; is a listener blocked, or PostgreSQL frozen?",
                 timeout,
             )
 
-    def revive(self) -> object:
+    def revive(self, inherited: list[object]) -> None:
         """Go on in a forked child, with threads and connections of its own. Called there by itself, not by you."""
-        inherited = (self._follower, self._publisher, self._dispatcher, self._lock, self._bindings, self._relay)
-        if self._follower is not None:
-            self._follower.abandon()
-        if self._relay is not None:
-            self._relay.abandon()
-            self._relay = self._wiring.relay()
-            self._relay.start()
+        inherited += (self._follower, self._publisher, self._dispatcher, self._lock, self._bindings, self._relay)
         self._lock = threading.RLock()
+        follower, self._follower = self._follower, None
+        publisher, self._publisher = self._publisher, None
+        if follower is not None:
+            follower.abandon()
+        if publisher is not None:
+            publisher.abandon()
         self._dispatcher = self._dispatcher.reborn()
-        self._publisher = None
+        for stream in tuple(self._streams):
+            stream.abandon()
         self.store.renew()
         self._bindings = self._bindings.reborn()
-        self._follower = follower = self._follow(self._follower)
-        self._bindings.follow_all(follower)
-        self._observer.opened(self.status)
-        return inherited
+        if follower is not None and not self._closed:
+            self._launch(follower)
+            self._observer.opened(self.status)
+        if self._relay is not None:
+            self._relay.abandon()
+            self._relay = None if self._closed else self._wiring.relay()
+            if self._relay is not None:
+                self._relay.start()
 
     def __enter__(self) -> Self:
         self.start()
@@ -389,6 +398,30 @@ class HotConfig:
 
     # Wiring ------------------------------------------------------------------------------------------------
 
+    def _launch(self, parent: Follower | None = None) -> Follower:
+        """Make a follower of everything that is bound, and start it. In a forked child, ``parent`` is what followed."""
+        refuse_unfit_surroundings()
+        self._observer = self._wiring.observer()
+        try:
+            follower = self._wiring.follower(self._dispatcher, self._timing, self._observer)
+        except OSError as error:
+            raise RetryableError(f"hotconfig cannot be started: {error.strerror}. Raise `ulimit -n`.") from error
+        follower.ledger.tell_state = self._dispatcher.tell_state
+        if parent is not None:
+            follower.ledger.condition.inherit(parent.ledger.condition)
+        self._starting.keep(follower)
+        self._bindings.follow_all(follower)
+        forks.survive(self)
+        self._follower = follower
+        atexit.unregister(self.close)
+        atexit.register(self.close, EXIT_TIMEOUT_S)
+        try:
+            follower.start()
+        except RetryableError:
+            self._abandon(follower)
+            raise
+        return follower
+
     def _get_publisher(self) -> Publisher:
         with self._lock:
             follower = self._running()
@@ -403,6 +436,7 @@ class HotConfig:
             raise NotStartedError("this HotConfig was closed: make a new one")
         if self._follower is None:
             raise NotStartedError("start it first: `with HotConfig.from_env() as hc:`, or hc.start()")
+        self._follower.mend()
         return self._follower
 
     def _become_candidate(self, relay: Relay | None, timeout: float) -> None:
@@ -415,26 +449,18 @@ class HotConfig:
         except RetryableError as error:
             logger.warning("not a relay yet, and trying on: %s", error)
 
-    def _follow(self, parent: Follower | None = None) -> Follower:
-        """A started follower. In a forked child, ``parent`` is what followed there."""
-        self._observer = self._wiring.observer()
-        follower = self._wiring.follower(self._dispatcher.tell, self._timing, self._observer)
-        follower.ledger.tell_state = self._dispatcher.tell_state
-        if parent is not None:
-            follower.ledger.condition.inherit(parent.ledger.condition)
-        self._starting.keep(follower)
-        follower.start()
-        return follower
-
     def _abandon(self, follower: Follower) -> None:
-        follower.ledger.tell_state = None
-        if self._relay is not None:
-            self._relay.stop()
-            self._relay.join(EXIT_TIMEOUT_S)
-        follower.stop(EXIT_TIMEOUT_S)
-        self._starting.stop(EXIT_TIMEOUT_S)
+        """A start that failed. Who is still waiting for PostgreSQL ends by itself when that wait ends."""
         with self._lock:
-            self._follower = self._relay = None
+            self._follower = None
+            relay, self._relay = self._relay, None
+        forks.forget(self)
+        atexit.unregister(self.close)
+        follower.ledger.tell_state = None
+        if relay is not None:
+            relay.stop()
+        follower.stop(0.0)
+        self._starting.stop(0.0)
 
     def _find(self, settings: Target) -> Followed[Any]:
         return self._bindings.find(settings)

@@ -39,9 +39,12 @@ from hotconfig.runtime.news import News
 from hotconfig.runtime.reading import ReadingThread
 from hotconfig.runtime.timing import Timing
 from hotconfig.runtime.waiting import StandingIn, Waiting, shows
+from hotconfig.runtime.worker import Worker
 
 logger = logging.getLogger("hotconfig.follower")
 
+MAX_PAUSE_S: Final = 1.0
+"""Between two turns when each of them fails."""
 BATCH: Final = 1000
 """Messages taken together before the line is flushed and the clock is looked at again."""
 TURN_S: Final = 1.0
@@ -109,9 +112,12 @@ class Follower:
             self._news_stopped,
         )
         self._schedule = ReadSchedule(monotonic(), rng)
-        self._reading = ReadingThread(reader, self._inbox.post)
-        self._thread = threading.Thread(target=self._run, name="hotconfig-line", daemon=True)
-        self._stopping = False
+        self._menders: list[Callable[[], object]] = []
+        self._worker = Worker(self._run, "hotconfig-line")
+        self._reading = ReadingThread(reader, self._inbox.post, self._worker.mend)
+        self._stopping = self._over = False
+        self._runs = self._stumbles = 0
+        self._woken_s = monotonic()
         self._turning = threading.Lock()  # around the line, which a writing thread may use between two turns
         self._asked_at_s = 0.0
         self._waiting = Waiting()
@@ -119,26 +125,43 @@ class Follower:
     # Called by any thread ------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start both threads."""
-        self._reading.start()
-        self._thread.start()
+        """Start both threads; each looks after the other.
+
+        Raises:
+            RetryableError: the system has no thread to give, now.
+        """
+        self._reading.worker.start()
+        self._worker.start()
+
+    def look_after(self, mend: Callable[[], object]) -> None:
+        """Have ``mend`` called in every turn, to start other threads again that died. Call it before the start."""
+        self._menders.append(mend)
+
+    def mend(self) -> None:
+        """Start again what died. The threads do so for each other; this is for when both did."""
+        self._worker.mend()
 
     def stop(self, timeout_s: float) -> bool:
         """End both threads; False if one did not end in time. The values stay as they are."""
         deadline_s = monotonic() + timeout_s
         self._stopping = True
         self._reading.stop()
-        if self._thread.ident is None:
-            self._clean_up()
-            return True
         self._inbox.wake()
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(timeout_s)
-        ended = self._reading.join(max(0.0, deadline_s - monotonic()))
-        return self._news.join(max(0.0, deadline_s - monotonic())) and ended and not self._thread.is_alive()
+        self.ledger.wake()
+        ended = self._worker.join(timeout_s)
+        if not self._worker.alive:
+            self._clean_up()  # it never ran, or died
+        for join in (self._reading.worker.join, self._news.join):
+            ended = join(max(0.0, deadline_s - monotonic())) and ended
+        return ended
 
     def abandon(self) -> None:
-        """In a forked child: let go of inherited descriptors without a word on any connection."""
+        """In a forked child: let go of inherited descriptors without a word on any connection.
+
+        Threads stay behind in the parent, but gevent's greenlets come along: they must find nothing to do here.
+        """
+        self._stopping = self._over = True
+        self._worker.abandon()
         self._reading.abandon()
         self._news.abandon()
         self._inbox.close()
@@ -236,19 +259,44 @@ class Follower:
     @property
     def alive(self) -> bool:
         """Whether both threads run."""
-        return self._thread.is_alive() and self._reading.alive
+        return self._worker.alive and self._reading.worker.alive
 
     def _run(self) -> None:
+        self._runs += 1
+        if self._runs > 1:
+            self._pick_up(str(self._restarted("hotconfig-line")))
         while not self._stopping:
             try:
                 self._turn()
             except BaseException as error:  # outermost loop: nothing may end the line
                 if isinstance(error, GeneratorExit):
                     raise
+                if self._over:
+                    return
                 self.ledger.counters.line_errors += 1
                 logger.exception("the line stumbled and goes on")
-                self._news.drop_all(HotConfigError(f"unforeseen: {type(error).__name__}"), monotonic())
+                self._stumbles += 1
+                self._pick_up(f"unforeseen: {type(error).__name__}")
+                self._pause()
+            else:
+                self._stumbles = 0
         self._clean_up()
+
+    def _pause(self) -> None:
+        """Not after a single failure; longer and longer where each turn fails."""
+        if self._stumbles > 1:
+            self.ledger.wait(lambda: self._stopping, min(MAX_PAUSE_S, 0.01 * 2 ** min(self._stumbles, 10)))
+
+    def _pick_up(self, why: str) -> None:
+        """Go on after the unforeseen: what was under way may be lost, what had arrived besides is still there."""
+        self._news.drop_all(HotConfigError(why), monotonic())
+        self._schedule.failed(monotonic())
+        self._inbox.wake()
+
+    def _restarted(self, thread: str) -> HotConfigError:
+        self.ledger.counters.restarts += 1
+        logger.error("the thread %s had died and was started again", thread)
+        return HotConfigError(f"the thread {thread} had died")
 
     def _turn(self) -> None:
         now_s = monotonic()
@@ -258,6 +306,8 @@ class Follower:
         if self.line.followed or self._waiting.for_contact:
             due_s = min(due_s, self._schedule.next_s(now_s))
         ready = [key.data for key, _ in self._selector.select(max(0.0, due_s - now_s))]
+        before_s, self._woken_s = self._woken_s, monotonic()
+        self.ledger.late(self._woken_s, self._woken_s - max(due_s, before_s))
         with self._turning:
             self._take_turn(ready)
 
@@ -309,6 +359,10 @@ class Follower:
                 self._hear(item)
 
     def _tick(self, now_s: float) -> None:
+        if self._reading.worker.mend():
+            self._unanswered(self._restarted("hotconfig-reading"))
+        for mend in self._menders:
+            mend()
         if self.line.followed:
             self._news.tick(self.line.followed, now_s)
         for service in self._schedule.impatient(now_s):
@@ -436,6 +490,9 @@ class Follower:
             self._waiting.give_up(error)
 
     def _clean_up(self) -> None:
+        if self._over:
+            return
+        self._over = True
         self._news.close()
         for item in self._inbox.take():
             if isinstance(item, Opened):

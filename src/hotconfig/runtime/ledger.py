@@ -13,9 +13,11 @@ from datetime import UTC, datetime
 
 from hotconfig.core.condition import Condition
 from hotconfig.core.errors import HotConfigError
+from hotconfig.core.lateness import Lateness
 from hotconfig.core.outcomes import Applied, Outcome, Rejected, Stage
 from hotconfig.core.status import Counters, State, StateChanged
 from hotconfig.runtime import records
+from hotconfig.runtime.worker import ending
 
 logger = logging.getLogger("hotconfig.follower")
 
@@ -30,6 +32,7 @@ class Ledger:
         self.last_error: str | None = None
         self.state = State.NOT_READY
         self.since = datetime.now(UTC)
+        self._lateness = Lateness()
         self._moved = threading.Condition()
         self._waiters = 0
 
@@ -53,18 +56,30 @@ class Ledger:
     def note(self, error: HotConfigError, *, again: bool) -> None:
         """Keep the newest error. One that comes ``again`` is logged at DEBUG only."""
         self.last_error = str(error)
-        logger.log(logging.DEBUG if again else logging.WARNING, "%s", self.last_error)
+        logger.log(logging.DEBUG if again or ending() else logging.WARNING, "%s", self.last_error)
 
     @property
     def verified_at_s(self) -> float | None:
         """When the question was asked to which PostgreSQL last answered that the values are current. Any thread."""
         return self.condition.verified_at_s
 
+    def late(self, now_s: float, late_s: float) -> None:
+        """The line's turn began so much after it was due."""
+        if self._lateness.add(now_s, late_s):
+            logger.warning(
+                "changes were shown up to %.1f s late: something held the interpreter's lock or the processor", late_s
+            )
+
+    def lag_s(self, now_s: float) -> float:
+        """The worst lateness of the last one to two minutes. Any thread."""
+        return self._lateness.worst_s(now_s)
+
     def reckon(self, now_s: float, stale_after_s: float) -> None:
         """Find the state anew."""
         state = self.condition.state(now_s, stale_after_s)
         if state is not self.state:
             level = logging.INFO if state is State.READY else logging.WARNING
+            level = logging.DEBUG if ending() else level
             logger.log(level, "state %s → %s", self.state.value, state.value, extra={"hotconfig_state": state.value})
             self._become(state)
 

@@ -10,11 +10,13 @@ import random
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from hotconfig.core.backoff import Backoff
 from hotconfig.core.errors import ConfigurationError, HotConfigError, RetryableError
 from hotconfig.core.ports import Event, Subscription
+from hotconfig.runtime.worker import Worker
 
 logger = logging.getLogger("hotconfig.link")
 
@@ -75,7 +77,7 @@ class Link:
         self._opening = False
         self._closed = False
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._worker: Worker | None = None
         self._needed_at_s: float | None = None
         self._open_at_s = 0.0
         self._pinged_at_s = 0.0
@@ -109,12 +111,9 @@ class Link:
         self._needed_at_s = now_s if self._needed_at_s is None else self._needed_at_s
         if self.subscription is not None or self._opening or now_s < self._open_at_s:
             return
-        thread = threading.Thread(target=self._open, args=[frozenset(services)], name="hotconfig-connect", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError as error:
-            raise RetryableError(f"connecting to {self.name}: no thread can be started") from error
-        self._opening, self._thread = True, thread
+        worker = Worker(partial(self._open, frozenset(services)), "hotconfig-connect")
+        worker.start()
+        self._opening, self._worker = True, worker
 
     def opened(self, opened: Opened, now_s: float) -> Subscription:
         """Take over a new connection."""
@@ -200,13 +199,17 @@ class Link:
             self._closed = True
         self.dismiss()
 
+    def abandon(self) -> None:
+        """In a forked child: let go without a word. Takes no lock: nobody can release it."""
+        self._closed = True
+        if self._worker is not None:
+            self._worker.abandon()
+        if self.subscription is not None:
+            self.subscription.abandon()
+
     def join(self, timeout_s: float) -> bool:
         """Wait for an attempt under way; False if it did not end in time. Any thread."""
-        thread = self._thread
-        if thread is None:
-            return True
-        thread.join(timeout_s)
-        return not thread.is_alive()
+        return self._worker is None or self._worker.join(timeout_s)
 
     def _open(self, services: frozenset[str]) -> None:
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import selectors
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from time import monotonic
 
 from hotconfig.core.errors import HotConfigError
 from hotconfig.core.ports import Event
@@ -111,8 +112,7 @@ class News:
     def abandon(self) -> None:
         """In a forked child: let go without a word, and without touching the selector that the parent shares."""
         for link in self._links:
-            if link.subscription is not None:
-                link.subscription.abandon()
+            link.abandon()
 
     def close(self) -> None:
         """Close what is open, for good."""
@@ -122,7 +122,8 @@ class News:
 
     def join(self, timeout_s: float) -> bool:
         """Wait for connections that are being made; False if they did not end in time. Any thread."""
-        return all(link.join(timeout_s) for link in self._links)
+        deadline_s = monotonic() + timeout_s
+        return all(link.join(max(0.0, deadline_s - monotonic())) for link in self._links)
 
     def _needed(self) -> tuple[Link, ...]:
         needed = [self.redis] if self.redis is not None else []

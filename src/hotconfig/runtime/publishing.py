@@ -118,6 +118,12 @@ class Publisher:
             self._deliver(change_set, announced=announced)
         return announced
 
+    def abandon(self) -> None:
+        """In a forked child: let go of inherited descriptors without a word on any connection."""
+        self._writer.abandon()
+        if self._announcer is not None:
+            self._announcer.abandon()
+
     def _announce(self, change_set: ChangeSet) -> bool:
         if self._announcer is None:
             return False

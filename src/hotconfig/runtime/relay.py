@@ -151,6 +151,7 @@ class Relay:
         if self._session is not None:
             self._session.abandon()
         self._ear.abandon()
+        self._announcer.abandon()
         self._inbox.close()
         self._selector.close()
 

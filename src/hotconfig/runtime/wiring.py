@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from hotconfig.core.errors import ConfigurationError
 from hotconfig.core.lastgood import StartPolicy
-from hotconfig.core.listeners import Changed
 from hotconfig.core.observing import Observer
 from hotconfig.core.problems import one_line, problems
 from hotconfig.core.wire import Keyring
+from hotconfig.runtime.dispatch import Dispatcher
 from hotconfig.runtime.follower import Follower
 from hotconfig.runtime.keeping import Shelf
 from hotconfig.runtime.link import OpenSubscription
@@ -71,7 +71,7 @@ class Wiring:
 
         return OpenTelemetryObserver()
 
-    def follower(self, tell: Callable[[Changed[Any]], None], timing: Timing, observer: Observer) -> Follower:
+    def follower(self, dispatcher: Dispatcher, timing: Timing, observer: Observer) -> Follower:
         """The reading side. Does no I/O.
 
         Raises:
@@ -81,7 +81,9 @@ class Wiring:
         from hotconfig.postgres.truth import PostgresReader  # noqa: PLC0415
 
         reader = PostgresReader(self.database_url, schema=check_schema_name(self.schema))
-        return Follower(reader, self._subscription(), self._listener(), tell, timing, observer=observer)
+        follower = Follower(reader, self._subscription(), self._listener(), dispatcher.tell, timing, observer=observer)
+        follower.look_after(dispatcher.mend)
+        return follower
 
     def _subscription(self) -> OpenSubscription | None:
         if self.redis_url is None:
