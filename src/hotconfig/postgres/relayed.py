@@ -104,7 +104,7 @@ class PostgresRelaySession:
             ConfigurationError: a pooler stands between: no lock and no notification belongs to a client there.
             DatabaseUnavailableError, AccessDeniedError: as for any connection.
         """
-        session = open_session(url, application_name="hotconfig relay", call_timeout_s=CALL_TIMEOUT_S)
+        session = open_session(url, application_name="hotconfig relay", writable=True, call_timeout_s=CALL_TIMEOUT_S)
         made = cls(url, schema, session)
         try:
             made._prepare()
@@ -228,7 +228,7 @@ def _rows(rows: list[tuple[Any, ...]]) -> Iterator[Row]:
 def find_leader(url: str, schema: str) -> str | None:
     """Who holds the role, in words; None if nobody does. Raises as any connection."""
     with (
-        open_session(url, application_name="hotconfig doctor") as session,
+        open_session(url, application_name="hotconfig doctor", writable=True) as session,
         translated(url, "look for the relay"),
     ):
         found = session.execute(_LEADER, {"schema": schema}).fetchone()
