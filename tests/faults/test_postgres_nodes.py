@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -20,6 +21,7 @@ import hotconfig
 from hotconfig import HotConfig, State, Timing
 from hotconfig.embedded import EmbeddedPostgres
 from hotconfig.postgres.migrate import migrate
+from hotconfig.postgres.relayed import PostgresRelaySession, find_leader
 from tests.integration.settings import BY, AISettings, LimitSettings, Recorder, write_by_hand
 from tests.support.nodes import Copy, Primary, ask, copied, together
 from tests.support.proxy import Proxy
@@ -132,6 +134,15 @@ def test_the_command_line_reads_at_the_standby_and_writes_at_the_primary(primary
     eventually(lambda: run("get", "ai", "threshold").strip() == "0.9", LONG_S)
     assert '"this is a standby"' in run("doctor", "--json")
     run("migrate")
+
+
+def test_the_relay_takes_its_role_at_the_primary(primary: Primary, standby: Copy) -> None:
+    url = together(standby.url, primary.url)
+    with closing(PostgresRelaySession.open(url, "hotconfig")) as session:
+        assert session.try_lead()
+        assert find_leader(primary.url, "hotconfig") == find_leader(url, "hotconfig") is not None
+        write_by_hand(primary.url, "ai", threshold="0.9")
+        eventually(session.receive, LONG_S)
 
 
 def test_listen_at_a_standby_is_refused_typed(standby: Copy) -> None:

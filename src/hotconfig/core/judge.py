@@ -100,8 +100,10 @@ def judge_whole(loaded: Loaded, head: Head, begun: Head) -> Reading:
 
     ``begun`` is the head that the reader was given without those values.
     """
-    if loaded.head.revision < begun.revision or (loaded.head.revision == begun.revision and loaded.head != begun):
+    if loaded.head.revision < begun.revision:
         return Reading.BEHIND if loaded.in_recovery else Reading.REWIND
+    if loaded.head.revision == begun.revision and loaded.head != begun:
+        return Reading.REWIND
     return Reading.AGAIN if loaded.head.revision < head.revision else Reading.REPLACE
 
 

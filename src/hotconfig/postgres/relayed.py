@@ -228,7 +228,7 @@ def _rows(rows: list[tuple[Any, ...]]) -> Iterator[Row]:
 def find_leader(url: str, schema: str) -> str | None:
     """Who holds the role, in words; None if nobody does. Raises as any connection."""
     with (
-        open_session(url, application_name="hotconfig doctor") as session,
+        open_session(url, application_name="hotconfig doctor", writable=True) as session,
         translated(url, "look for the relay"),
     ):
         found = session.execute(_LEADER, {"schema": schema}).fetchone()
