@@ -63,3 +63,13 @@ def test_what_is_too_long_is_dropped_as_it_comes_and_what_follows_is_read(chunk:
 
 def test_simple_strings_and_errors() -> None:
     assert FrameReader().feed(b"+PONG\r\n-NOPERM no\r\n") == [b"PONG", b"-NOPERM no"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"*1\r\n" * 5000, b"*2\r\n:1\r\n*0\r\n", b"*1000000000\r\n", b"*17\r\n" + b":1\r\n" * 17, b"*1\r\n*-1\r\n"],
+    ids=["deep", "nested", "endless", "long", "null-within"],
+)
+def test_arrays_that_redis_never_sends_to_a_subscriber_are_refused_at_once(data: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        FrameReader().feed(data)

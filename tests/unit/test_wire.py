@@ -17,17 +17,19 @@ from tests.support.chains import KEYRING, Truth, published, signed
 CHANNEL = b"config:ai:@commits"
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
 KEYS = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,20}", fullmatch=True)
-HEADS = st.builds(Head, st.integers(0, 2**63 - 1), st.binary(min_size=32, max_size=32))
+DIGESTS = st.binary(min_size=32, max_size=32)
 CHANGES = st.one_of(
     st.tuples(KEYS, st.none() | TEXTS).map(lambda pair: Change(*pair)),
     st.builds(lambda key: Change(key, deleted=True), KEYS),
     st.builds(lambda key: Change(key, withheld=True), KEYS),
 )
 CHANGE_SETS = st.builds(
-    ChangeSet,
+    lambda revision, digests, **rest: ChangeSet(
+        parent=Head(revision, digests[0]), head=Head(revision + 1, digests[1]), **rest
+    ),
+    st.integers(0, 2**63 - 2),
+    st.tuples(DIGESTS, DIGESTS),
     service=st.sampled_from(["ai", "Web.hook-2", "_"]),
-    parent=HEADS,
-    head=HEADS,
     changes=st.lists(CHANGES, max_size=4).map(tuple),
     at=TEXTS,
     by=TEXTS,
@@ -168,12 +170,30 @@ def test_a_change_of_an_unknown_form_makes_it_a_hint(changes: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "head", [[1, "00"], [True, "00" * 32], ["1", "00" * 32], [1.0, "00" * 32], [1], None, [1, "zz" * 32]]
-)
+    "head",
+    [
+        [1, "00"], [True, "00" * 32], ["1", "00" * 32], [1.0, "00" * 32], [1], None, [1, "zz" * 32], [7, "00" * 32],
+        [-1, "00" * 32], [2**63, "00" * 32], [10**30, "00" * 32], [1, 7], [1, "00" * 32, 1],
+    ],
+)  # fmt: skip
 def test_a_head_of_an_unknown_form_makes_it_a_hint(head: object) -> None:
     for name in ("head", "parent"):
         body = body_of(signed(sample())[1]) | {name: head}
         assert isinstance(decode(CHANNEL, seal(json.dumps(body).encode()), KEYRING), Hint)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("by", 7), ("at", None), ("service", ["ai"]), ("reason", ["why"]), ("trace", {"a": 1})]
+)
+def test_a_story_that_is_no_text_makes_it_a_hint(name: str, value: object) -> None:
+    body = body_of(signed(sample())[1]) | {name: value}
+    assert isinstance(decode(CHANNEL, seal(json.dumps(body).encode()), KEYRING), Hint)
+
+
+def test_a_leap_over_revisions_that_nobody_could_ask_about_is_a_hint() -> None:
+    top = 2**63 - 1
+    body = body_of(signed(sample())[1]) | {"parent": [top, "00" * 32], "head": [top + 1, "11" * 32]}
+    assert isinstance(decode(CHANNEL, seal(json.dumps(body).encode()), KEYRING), Hint)
 
 
 def test_deeply_nested_json_is_a_hint() -> None:

@@ -9,6 +9,8 @@ from typing import Final
 
 MAX_BULK_BYTES: Final = 1024 * 1024
 """Longer strings are dropped as they come in, and stand as None; nothing that hotconfig publishes is as long."""
+MAX_ITEMS: Final = 16
+"""A subscriber hears arrays of two to four, and none within another. What promises more is not Redis."""
 
 _STRING, _ERROR, _NUMBER, _BULK, _ARRAY = b"+-:$*"
 
@@ -69,7 +71,7 @@ class _TooLongError(Exception):
         self.end = end
 
 
-def _value(data: bytes, at: int) -> tuple[Value, int]:
+def _value(data: bytes, at: int, nested: bool = False) -> tuple[Value, int]:
     end = data.find(b"\r\n", at)
     if end < 0:
         if len(data) - at > MAX_BULK_BYTES:
@@ -86,7 +88,7 @@ def _value(data: bytes, at: int) -> tuple[Value, int]:
         raise ProtocolError(f"a frame cannot begin with {data[at : at + 1]!r}, or its length is none") from None
     if kind == _BULK:
         return _bulk(data, at, end + 2, number)
-    if kind == _ARRAY:
+    if kind == _ARRAY and not nested and number <= MAX_ITEMS:
         return _array(data, end + 2, number)
     if kind == _NUMBER:
         return number, end + 2
@@ -109,6 +111,6 @@ def _array(data: bytes, at: int, length: int) -> tuple[Value, int]:
         return None, at
     values: list[Value] = []
     for _ in range(length):
-        value, at = _value(data, at)
+        value, at = _value(data, at, True)
         values.append(value)
     return values, at

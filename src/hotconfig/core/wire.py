@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 from pydantic_core import from_json, to_json
 
-from hotconfig.core.chain import DIGEST_BYTES, Change, ChangeSet, Head
+from hotconfig.core.chain import DIGEST_BYTES, MAX_REVISION, Change, ChangeSet, Head
 from hotconfig.core.names import COMMITS, commits_channel, is_key, key_channel, parse_channel
 
 TAG: Final = b"hotconfig1"
@@ -122,24 +122,39 @@ def _unpack(body: bytes) -> ChangeSet | None:
     try:
         raw = cast("dict[str, Any]", from_json(body))
         changes = tuple(_unpack_change(*item) for item in cast("list[list[Any]]", raw["changes"]))
-        trace = {str(k): str(v) for k, v in cast("dict[str, str]", raw.get("trace") or {}).items()}
+        trace = cast("dict[str, Any]", raw.get("trace") or {})
+        reason = raw.get("reason")
+        parent, head = _unpack_heads(raw["parent"], raw["head"])
         return ChangeSet(
-            service=str(raw["service"]),
-            parent=_unpack_head(*raw["parent"]),
-            head=_unpack_head(*raw["head"]),
+            service=_str(raw["service"]),
+            parent=parent,
+            head=head,
             changes=changes,
-            at=str(raw["at"]),
-            by=str(raw["by"]),
-            reason=raw.get("reason"),
-            trace=trace,
+            at=_str(raw["at"]),
+            by=_str(raw["by"]),
+            reason=None if reason is None else _str(reason),
+            trace={key: _str(value) for key, value in trace.items()},
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
+def _str(value: object) -> str:
+    if type(value) is not str:
+        raise ValueError("not a text")
+    return value
+
+
+def _unpack_heads(parent: list[Any], head: list[Any]) -> tuple[Head, Head]:
+    before, after = _unpack_head(*parent), _unpack_head(*head)
+    if after.revision != before.revision + 1:
+        raise ValueError("not one commit")
+    return before, after
+
+
 def _unpack_head(revision: int, digest: str) -> Head:
     raw = bytes.fromhex(digest)
-    if type(revision) is not int or len(raw) != DIGEST_BYTES:
+    if type(revision) is not int or not 0 <= revision <= MAX_REVISION or len(raw) != DIGEST_BYTES:
         raise ValueError("not a head")
     return Head(revision, raw)
 
