@@ -69,6 +69,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Feed a million mutated inputs to everything that reads what strangers send. A minute or two."""
+    session.install("-e", ".", *group("tests"))
+    session.run("python", "-m", "tests.fuzz", *(session.posargs or ["--inputs", "1000000"]))
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Run what the documentation shows."""
     session.install("-e", ".", *group("tests"))
