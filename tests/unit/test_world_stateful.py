@@ -1,7 +1,7 @@
 """The law of the line again, for a world: several services, several processes, classes of several versions.
 
-Where ``test_line_stateful`` holds one reader to every detail, here processes share the news: each hears any of it, in any
-order, as often as it likes, or not at all; is restarted or forked; verifies with the keys that it read last; and runs an
+Where ``test_line_stateful`` holds one reader to every detail, here processes share the news: each hears any of it, in
+any order, as often as it likes, or not at all; is restarted or forked; verifies with keys that it read last; runs an
 older, a newer or a stricter version of the class. After one read, and another where it moved meanwhile, each shows
 PostgreSQL's state, or its last good values and why.
 """

@@ -17,6 +17,8 @@ SUBSCRIBE_PATIENCE_S: Final = 1.5
 """How long a first load waits for the subscription to be confirmed, before it reads without one."""
 HINTED_READS_PER_S: Final = 20.0
 HINTED_READS_BURST: Final = 10.0
+IDLE_READS_PER_S: Final = 1.0
+"""What hints still get when reads have found nothing new: a flood of forgeries reaches a thousand readers at once."""
 MAX_PATIENT: Final = 1000
 """Messages of one service that may wait to be judged again. Beyond, PostgreSQL is asked anyway."""
 
@@ -33,7 +35,8 @@ class ReadSchedule:
     """One read at a time, for all services together. One thread's own.
 
     Reads that somebody waits for, that a confirmed subscription asks for, or that are due go at once. Reads that a
-    mere hint asks for are rationed, since anybody who reaches Redis can send hints.
+    mere hint asks for are rationed, since anybody who reaches Redis can send hints; the ration halves with every such
+    read that finds nothing new, and is whole again with the first that does.
     """
 
     def __init__(self, now_s: float, rng: random.Random) -> None:
@@ -44,6 +47,7 @@ class ReadSchedule:
         self._wanted = False
         self._hinted = False
         self._under_way = False
+        self._was_rationed = False
         self._failures = 0
         self._due_s = now_s
 
@@ -90,14 +94,19 @@ class ReadSchedule:
             return False
         if rationed:
             self._bucket.take(now_s)
+        self._was_rationed = rationed and not self._wanted
         self._wanted = self._hinted = False
         self._under_way = True
         return True
 
-    def answered(self, now_s: float, interval_s: float) -> None:
-        """The read is over; the next is due after about ``interval_s``."""
+    def answered(self, now_s: float, interval_s: float, *, moved: bool = True) -> None:
+        """The read is over, and brought something new or not; the next is due after about ``interval_s``."""
         self._under_way = False
         self._failures = 0
+        if moved:
+            self._bucket.rate_per_s = HINTED_READS_PER_S
+        elif self._was_rationed:
+            self._bucket.rate_per_s = max(IDLE_READS_PER_S, self._bucket.rate_per_s / 2)
         self._due_s = now_s + jittered(interval_s, self._rng)
 
     def failed(self, now_s: float) -> bool:

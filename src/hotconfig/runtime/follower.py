@@ -28,7 +28,7 @@ from hotconfig.core.errors import (
 )
 from hotconfig.core.line import Followed, Line, head_of
 from hotconfig.core.listeners import Changed
-from hotconfig.core.outcomes import NeedsRead, Outcome, Rejected
+from hotconfig.core.outcomes import Duplicate, NeedsRead, Outcome, Rejected
 from hotconfig.core.ports import Answer, Confirmed, Event, Message, Notified, Reader
 from hotconfig.core.problems import one_line
 from hotconfig.core.schedule import ReadSchedule
@@ -354,14 +354,17 @@ class Follower:
 
     def _answered(self, answer: Answer) -> None:
         now_s = monotonic()
-        self._schedule.answered(now_s, self._timing.reconcile_s if self._news.hearing else self._timing.poll_s)
         self.line.keyring = answer.keyring
+        moved = False
         for loaded in answer.loaded:
             outcome = self.line.load(loaded)
+            moved = moved or not isinstance(outcome, Duplicate)
             self.ledger.enter([outcome])
             if isinstance(outcome, NeedsRead):
                 self._schedule.hint()
             self._resolve(loaded.service, outcome)
+        interval_s = self._timing.reconcile_s if self._news.hearing else self._timing.poll_s
+        self._schedule.answered(now_s, interval_s, moved=moved)
         self.ledger.enter(self.line.flush())
         if not answer.in_recovery:
             self.ledger.verified(now_s)
