@@ -8,23 +8,31 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import groupby
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any
 
 import psycopg
 import redis
 
-from hotconfig.core.chain import Change, ChangeSet, Head, Recorded, genesis
+from hotconfig.core.chain import Change, ChangeSet, Head, genesis
 from hotconfig.core.wire import Keyring, messages
-from hotconfig.postgres.truth import Archive
+
+# One revision more than was asked for, because the first one's parent is in it.
+_CHAIN = """
+SELECT revision, key, new_value, op, digest, changed_by, reason, hotconfig.utc_text(changed_at)
+FROM hotconfig.config_history WHERE service = %(service)s AND revision >= %(after)s ORDER BY revision, ordinal
+"""
 
 Messages = list[tuple[str, bytes]]
 
 
-def commit_many(database_url: str, service: str, key: str, count: int) -> float:
-    """Make so many commits of one key, numbers from 1 as texts; each is a transaction. Returns commits per second."""
+def commit_many(database_url: str, service: str, key: str, count: int, *, value: str = "i") -> float:
+    """Make so many commits of one key; each is a transaction. Returns commits per second.
+
+    ``value`` is SQL of the number ``i``, from 1.
+    """
     began_s = time.monotonic()
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("SET statement_timeout = 0")
@@ -33,7 +41,7 @@ def commit_many(database_url: str, service: str, key: str, count: int) -> float:
         )
         connection.execute(
             "DO $$ BEGIN FOR i IN 1.." + str(int(count)) + " LOOP"  # a DO block takes no parameters
-            f" UPDATE hotconfig.service_configs SET value = i WHERE service = '{service}' AND key = '{key}';"
+            f" UPDATE hotconfig.service_configs SET value = {value} WHERE service = '{service}' AND key = '{key}';"
             " COMMIT; END LOOP; END $$"
         )
     return count / (time.monotonic() - began_s)
@@ -41,26 +49,19 @@ def commit_many(database_url: str, service: str, key: str, count: int) -> float:
 
 def change_sets(database_url: str, service: str, *, after: int = 0) -> list[ChangeSet]:
     """What was, or should have been, announced of a service's commits after a revision."""
-    archive = Archive(database_url, schema="hotconfig")
-    try:
-        rows = list(archive.chain(service))
-    finally:
-        archive.close()
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute(_CHAIN, {"service": service, "after": after}).fetchall()
     made: list[ChangeSet] = []
     parent = genesis(service)
-    for revision, changes in groupby(rows, key=attrgetter("revision")):
-        told = _told(parent, int(revision), list(changes))
-        parent = told.head
-        made.append(told)
-    return [change_set for change_set in made if change_set.head.revision > after]
-
-
-def _told(parent: Head, revision: int, rows: Sequence[Recorded]) -> ChangeSet:
-    last = rows[-1]
-    changes = tuple(Change(row.key, row.new_value, deleted=row.op == "delete") for row in rows)
-    return ChangeSet(
-        last.service, parent, Head(revision, last.digest), changes, last.changed_at, last.changed_by, last.reason
-    )
+    for revision, of in groupby(rows, key=itemgetter(0)):
+        changes = list(of)
+        _, _, _, _, digest, by, reason, at = changes[-1]
+        head = Head(int(revision), bytes(digest))
+        told = tuple(Change(key, text, deleted=op == "delete") for _, key, text, op, *_ in changes)
+        if revision > after:
+            made.append(ChangeSet(service, parent, head, told, at, by, reason))
+        parent = head
+    return made
 
 
 def keyring(database_url: str) -> Keyring:
