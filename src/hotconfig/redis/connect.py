@@ -26,7 +26,8 @@ def open_client(url: str, *, client_name: str, max_connections: int = 8) -> Any:
     Raises:
         ConfigurationError: the URL cannot be read.
     """
-    scheme = urlsplit(url).scheme
+    # urlsplit raises for some URLs, and quotes them.
+    scheme = url.partition("://")[0] if "://" in url else ""
     if scheme not in SCHEMES:
         raise ConfigurationError(f"a Redis URL begins with {', '.join(s + '://' for s in SCHEMES)}, not {scheme!r}")
     options: dict[str, Any] = {
@@ -65,10 +66,9 @@ def translate(error: Exception, url: str, action: str) -> HotConfigError:
 
 def describe(url: str) -> str:
     """Host and port, or the socket's path, for messages: never user or password."""
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        return parts.path
     try:
-        return f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
+        parts = urlsplit(url)
+        address = f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
     except ValueError:
         return "<unreadable URL>"
+    return parts.path if parts.scheme == "unix" else address
