@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import sys
 from dataclasses import replace
 
 import pytest
@@ -269,3 +270,13 @@ def test_the_largest_change_set_with_values_stays_below_the_limit(filler: str) -
     data = signed(change_set)[1]
     assert len(data) <= MAX_MESSAGE_BYTES
     assert decode(CHANNEL, data, KEYRING) == change_set
+
+
+def test_a_value_that_was_read_is_kept_by_nobody_else() -> None:
+    channel, data = signed(Truth().commit(threshold="a value that comes once"))
+    news = decode(channel, data, KEYRING)
+    assert isinstance(news, ChangeSet)
+    text = news.changes[0].text
+    del news
+    mine = "".join(["a value", " of mine"])
+    assert sys.getrefcount(text) == sys.getrefcount(mine)

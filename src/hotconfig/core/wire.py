@@ -120,7 +120,8 @@ def _pack(change: Change) -> list[Any]:
 def _unpack(body: bytes) -> ChangeSet | None:
     """A later version may add fields; one that this version needs and does not find makes it a hint."""
     try:
-        raw = cast("dict[str, Any]", from_json(body))
+        # Values are not cached: each comes once, and the cache would keep them.
+        raw = cast("dict[str, Any]", from_json(body, cache_strings="keys"))
         changes = tuple(_unpack_change(*item) for item in cast("list[list[Any]]", raw["changes"]))
         trace = cast("dict[str, Any]", raw.get("trace") or {})
         reason = raw.get("reason")
