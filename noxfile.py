@@ -76,6 +76,20 @@ def exits(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Feed a million mutated inputs to everything that reads what strangers send. A minute or two."""
+    session.install("-e", ".", *group("tests"))
+    session.run("python", "-m", "tests.fuzz", *(session.posargs or ["--inputs", "1000000"]))
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Send a million changes through one reader, and watch its memory, threads and descriptors. Some ten minutes."""
+    session.install("-e", ".", *group("tests"))
+    session.run("python", "-m", "tests.soak", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Run what the documentation shows."""
     session.install("-e", ".", *group("tests"))

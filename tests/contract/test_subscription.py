@@ -102,6 +102,22 @@ def test_messages_come_as_they_were_sent(ear: Ear, place: Place) -> None:
         eventually(partial(ear.hears, Message(b"config:ai:threshold", data)))
 
 
+def test_a_flood_of_large_messages_is_taken_in_bounded_pieces(ear: Ear, place: Place) -> None:
+    eventually(lambda: ear.hears(Confirmed("config:ai:*")))
+    for number in range(30):  # below what Redis keeps for a slow subscriber
+        place.publish("config:ai:threshold", b"%d" % number + b"x" * 900_000)
+    largest, heard = 0, 0
+
+    def hears_all() -> bool:
+        nonlocal largest, heard
+        events = ear.subscription.receive(1000)
+        largest, heard = max(largest, len(events)), heard + len(events)
+        return heard == 30
+
+    eventually(hears_all)
+    assert largest <= 6
+
+
 def test_what_is_too_long_is_a_hint_and_what_follows_is_heard(ear: Ear, place: Place) -> None:
     eventually(lambda: ear.hears(Confirmed("config:ai:*")))
     place.publish("config:ai:threshold", b"x" * 3_000_000)

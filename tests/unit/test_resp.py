@@ -89,3 +89,18 @@ def test_the_quick_way_and_the_general_way_read_the_same() -> None:
         reader = FrameReader()
         pieces = [reader.feed(frame[at : at + 1]) for at in range(len(frame))]
         assert [value for found in pieces for value in found] == [value]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"*1\r\n" * 5000, b"*1\r\n" * 3 + b"*0\r\n", b"*1000000000\r\n", b"*257\r\n" + b":1\r\n" * 257],
+    ids=["deep", "nested", "endless", "long"],
+)
+def test_arrays_that_redis_never_sends_to_a_subscriber_are_refused_at_once(data: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        FrameReader().feed(data)
+
+
+def test_a_masters_answer_to_role_is_read() -> None:
+    answer = b"*3\r\n$6\r\nmaster\r\n:7\r\n*1\r\n*3\r\n$9\r\n127.0.0.1\r\n$4\r\n6380\r\n$1\r\n7\r\n"
+    assert FrameReader().feed(answer) == [[b"master", 7, [[b"127.0.0.1", b"6380", b"7"]]]]

@@ -11,6 +11,7 @@ from hotconfig.core.ports import Message
 from hotconfig.core.schedule import (
     HINTED_READS_BURST,
     HINTED_READS_PER_S,
+    IDLE_READS_PER_S,
     MAX_MISSES,
     MAX_PATIENT,
     PATIENCE_S,
@@ -62,6 +63,29 @@ def test_any_number_of_hints_costs_a_rationed_number_of_reads(schedule: ReadSche
             schedule.answered(now_s, interval_s=1000.0)
     assert reads <= HINTED_READS_BURST + HINTED_READS_PER_S * seconds + 1
     assert reads >= HINTED_READS_PER_S * seconds
+
+
+def flooded(schedule: ReadSchedule, begin_s: float, seconds: int) -> int:
+    """How many reads a flood of hints that mean nothing costs."""
+    reads = 0
+    for step in range(seconds * 1000):
+        now_s = begin_s + step / 1000
+        schedule.hint()
+        if schedule.begin(now_s):
+            reads += 1
+            schedule.answered(now_s, interval_s=1000.0, moved=False)
+    return reads
+
+
+def test_hints_that_lead_to_nothing_new_get_fewer_and_fewer_reads(schedule: ReadSchedule) -> None:
+    assert flooded(schedule, 0.0, 10) <= HINTED_READS_BURST + 10 * IDLE_READS_PER_S + 2
+    assert 59 <= flooded(schedule, 10.0, 60) <= 61
+    schedule.want()
+    schedule.begin(70.0)
+    schedule.answered(70.0, interval_s=1000.0, moved=True)
+    schedule.hint()
+    assert not schedule.begin(70.04)
+    assert schedule.begin(70.06)
 
 
 def test_a_flood_of_hints_does_not_hold_up_a_wanted_read(schedule: ReadSchedule) -> None:

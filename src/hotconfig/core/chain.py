@@ -15,6 +15,8 @@ from hotconfig.core.tracecontext import NO_TRACE
 
 CANONICAL_TAG: Final = "hotconfig1"
 DIGEST_BYTES: Final = 32
+MAX_REVISION: Final = 2**63 - 1
+"""PostgreSQL's ``bigint``. A revision beyond it could not even be asked about."""
 
 
 class Head(NamedTuple):

@@ -12,6 +12,10 @@ from typing import Final
 
 MAX_BULK_BYTES: Final = 1024 * 1024
 """Longer strings are dropped as they come in, and stand as None; nothing that hotconfig publishes is as long."""
+MAX_ITEMS: Final = 256
+"""A subscriber hears arrays of two to four; a master's answer to ROLE holds one item per replica."""
+MAX_DEPTH: Final = 3
+"""That answer is the deepest there is: an array of replicas, each an array. What promises more is not Redis."""
 
 _STRING, _ERROR, _NUMBER, _BULK, _ARRAY, _PUSH, _NULL = b"+-:$*>_"
 
@@ -91,7 +95,7 @@ def _heard(data: bytes, at: int) -> tuple[Value, int] | None:
     return [b"pmessage", pattern, channel, data[begin:end]], end + 2
 
 
-def _value(data: bytes, at: int) -> tuple[Value, int]:
+def _value(data: bytes, at: int, depth: int = 0) -> tuple[Value, int]:
     end = data.find(b"\r\n", at)
     if end < 0:
         if len(data) - at > MAX_BULK_BYTES:
@@ -110,8 +114,8 @@ def _value(data: bytes, at: int) -> tuple[Value, int]:
         raise ProtocolError(f"a frame cannot begin with {data[at : at + 1]!r}, or its length is none") from None
     if kind == _BULK:
         return _bulk(data, at, end + 2, number)
-    if kind in (_ARRAY, _PUSH):
-        return _array(data, end + 2, number)
+    if kind in (_ARRAY, _PUSH) and depth < MAX_DEPTH and number <= MAX_ITEMS:
+        return _array(data, end + 2, number, depth + 1)
     if kind == _NUMBER:
         return number, end + 2
     raise ProtocolError(f"a frame cannot begin with {data[at : at + 1]!r}")
@@ -128,11 +132,11 @@ def _bulk(data: bytes, begin: int, at: int, length: int) -> tuple[Value, int]:
     return data[at:end], end + 2
 
 
-def _array(data: bytes, at: int, length: int) -> tuple[Value, int]:
+def _array(data: bytes, at: int, length: int, depth: int) -> tuple[Value, int]:
     if length < 0:
         return None, at
     values: list[Value] = []
     for _ in range(length):
-        value, at = _value(data, at)
+        value, at = _value(data, at, depth)
         values.append(value)
     return values, at

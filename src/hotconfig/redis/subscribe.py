@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 ALL: Final = f"{PREFIX}*"
 CHUNK_BYTES: Final = 65_536
+CHUNKS_AT_ONCE: Final = 64
+"""Read in one call, 4 MiB in all: a flood of large messages is not piled up here. The socket stays readable."""
 OVERSIZE: Final = b"(too long to be looked at)"
 """Stands for data that was dropped. It is no signed message and no text that anybody has: a hint."""
 
@@ -91,7 +93,9 @@ class RedisSubscription:
 
     def receive(self, limit: int) -> list[Event]:
         """What has arrived, without blocking."""
-        while len(self._events) < limit:
+        chunks = 0
+        while len(self._events) < limit and (chunks < CHUNKS_AT_ONCE or self._holds_some_back()):
+            chunks += 1
             data = self._do(self._read, "listen")
             if data is None:
                 break
@@ -126,6 +130,10 @@ class RedisSubscription:
             self._socket.settimeout(0)
 
         self._do(send, command[0].lower())
+
+    def _holds_some_back(self) -> bool:
+        """Whether TLS has decrypted more than was read, which no selector sees."""
+        return isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
 
     def _read(self) -> bytes | None:
         """Some bytes, or None when there are none now."""

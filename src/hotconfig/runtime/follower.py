@@ -28,7 +28,7 @@ from hotconfig.core.errors import (
 from hotconfig.core.line import Followed, Line, StandIn, head_of
 from hotconfig.core.listeners import Changed
 from hotconfig.core.observing import UNOBSERVED, Observer
-from hotconfig.core.outcomes import Applied, NeedsRead, Outcome, Rejected, Stale
+from hotconfig.core.outcomes import Applied, Duplicate, NeedsRead, Outcome, Stale
 from hotconfig.core.ports import Answer, Confirmed, Event, Message, Notified, Reader
 from hotconfig.core.schedule import ReadSchedule
 from hotconfig.runtime.inbox import Inbox
@@ -470,7 +470,7 @@ class Follower:
             now_s,
             self._timing.reconcile_s if self._news.hearing else self._timing.poll_s,
             in_recovery=answer.in_recovery,
-            moved=any(isinstance(outcome, Applied | Rejected) for outcome in outcomes),
+            moved=not all(isinstance(outcome, Duplicate | Stale) for outcome in outcomes),
         )
         self.ledger.condition.answered(self._asked_at_s, confirms=_confirms(answer, outcomes))
         self._observer.look()
