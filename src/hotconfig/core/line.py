@@ -120,14 +120,16 @@ class Line:
             case Reading.FORWARD:
                 texts = applied(followed.texts, loaded.changes)
                 return self._adopt(followed, loaded, texts, rewound=False)
-            case Reading.REPLACE:
+            case Reading.REPLACE if followed.shown is None or followed.shown.revision <= loaded.head.revision:
                 return self._adopt(followed, loaded, applied({}, loaded.changes), rewound=False)
-            case Reading.REWIND:
+            case Reading.REPLACE if loaded.in_recovery:
+                return Stale(loaded.service)  # a forked child asks a standby that lacks what its parent showed
+            case Reading.REPLACE | Reading.REWIND:
                 logger.error(
                     "service %r: PostgreSQL does not know revision %s any more and stands at %s: "
                     "restored or failed over; taking what it holds now",
                     followed.service,
-                    followed.head,
+                    followed.head or followed.shown,
                     loaded.head,
                 )
                 followed.waiting.clear()
