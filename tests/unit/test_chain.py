@@ -123,7 +123,7 @@ def test_a_chain_of_another_service_does_not_hold() -> None:
 def test_a_change_set_is_complete_unless_a_value_is_withheld() -> None:
     plain = ChangeSet("ai", genesis("ai"), HEAD, (Change("a", None), Change("b", deleted=True)), "now", "ann")
     assert plain.complete
-    assert not replace(plain, changes=(Change("a", "1"), Change("b", withheld=True))).complete
+    assert not plain._replace(changes=(Change("a", "1"), Change("b", withheld=True))).complete
 
 
 def test_a_head_is_printed_without_noise() -> None:

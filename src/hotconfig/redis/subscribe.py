@@ -19,7 +19,7 @@ from hotconfig.core.errors import RedisUnavailableError
 from hotconfig.core.names import PREFIX, service_pattern
 from hotconfig.core.ports import Confirmed, Event, Message, Pong
 from hotconfig.core.resp import FrameReader, ProtocolError, Value
-from hotconfig.redis.connect import describe, open_client, translate
+from hotconfig.redis.connect import CALL_TIMEOUT_S, describe, open_client, translate
 
 T = TypeVar("T")
 
@@ -101,18 +101,20 @@ class RedisSubscription:
         self._send("PSUBSCRIBE", *patterns)
 
     def _send(self, *command: str) -> None:
-        self._do(lambda: self._connection.send_command(*command, check_health=False), command[0].lower())
+        def send() -> None:
+            # The socket waits while something is sent, which is seldom, and never while something is received.
+            self._socket.settimeout(CALL_TIMEOUT_S)
+            self._connection.send_command(*command, check_health=False)
+            self._socket.settimeout(0)
+
+        self._do(send, command[0].lower())
 
     def _read(self) -> bytes | None:
         """Some bytes, or None when there are none now."""
-        timeout_s = self._socket.gettimeout()
-        self._socket.settimeout(0)
         try:
             data: bytes = self._socket.recv(CHUNK_BYTES)
         except (BlockingIOError, ssl.SSLWantReadError):
             return None
-        finally:
-            self._socket.settimeout(timeout_s)
         if not data:
             raise ConnectionResetError("the server closed the connection")
         return data

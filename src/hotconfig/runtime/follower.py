@@ -84,6 +84,7 @@ class _Contact:
 
 class _Command(Enum):
     READ = "read"
+    SHOW = "show"
 
 
 _Item = ChangeSet | Link | Answer | HotConfigError | Opened | OpenFailed | _Follow | _Forget | _Contact | _Command
@@ -117,6 +118,7 @@ class Follower:
         self._reading = ReadingThread(reader, self._inbox.post)
         self._thread = threading.Thread(target=self._run, name="hotconfig-line", daemon=True)
         self._stopping = False
+        self._turning = threading.Lock()  # around the line, which a writing thread may use between two turns
         self._waiting = Waiting()
 
     # Called by any thread ------------------------------------------------------------------------------------------
@@ -171,9 +173,28 @@ class Follower:
         return live
 
     def deliver(self, change_set: ChangeSet, *, announced: bool) -> None:
-        """Take a commit that this very process made, unless it comes back over Redis in a moment anyway."""
-        if not (announced and self.connected and change_set.complete):
+        """Take a commit that this very process made: at once, in the writing thread, where the line is free.
+
+        Handing it to the line's thread would have both threads ask for the interpreter at the same moment.
+        """
+        if not self._taken_here(change_set) and not (announced and self.connected and change_set.complete):
             self._inbox.post(change_set)
+
+    def _taken_here(self, change_set: ChangeSet) -> bool:
+        """Whether it was the next one for the line, and is shown now. Never waits."""
+        if not self._turning.acquire(blocking=False):
+            return False
+        try:
+            if self._stopping or not self.line.awaits(change_set):
+                return False
+            self._judged(self.line.judge(change_set), None)
+            self.ledger.enter(self.line.flush())
+        except BaseException:  # Ctrl-C goes to the main thread, wherever that is
+            self._inbox.post(_Command.SHOW)
+            raise
+        finally:
+            self._turning.release()
+        return True
 
     def forget(self, followed: Followed[Any]) -> None:
         """Give up a service that could not be loaded; not another attempt at it."""
@@ -234,6 +255,10 @@ class Follower:
         if self.line.followed:
             due_s = min(due_s, self._news.next_s(now_s))
         ready = [key.data for key, _ in self._selector.select(max(0.0, due_s - now_s))]
+        with self._turning:
+            self._take_turn(ready)
+
+    def _take_turn(self, ready: list[object]) -> None:
         if self._inbox in ready:
             for item in self._inbox.take():
                 self._take_item(item)
@@ -267,6 +292,8 @@ class Follower:
                 self._schedule.want()
             case _Command.READ:
                 self._schedule.want()
+            case _Command.SHOW:
+                self.ledger.enter(self.line.flush())
             case Link():
                 self._hear(item)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 from uuid import uuid4
 
@@ -94,7 +94,7 @@ class Publisher:
             return Commit(service, written.head.revision, changed=False, announced=False, keys=keys, at=None)
         change_set = ChangeSet(service, written.parent, written.head, made, written.at, by, reason, _trace())
         told = tuple(_told(change, sensitive) for change in made) if sensitive else made
-        announced = self._announce(change_set if told is made else replace(change_set, changes=told))
+        announced = self._announce(change_set if told is made else change_set._replace(changes=told))
         if self._deliver is not None:
             self._deliver(change_set, announced=announced)
         return Commit(service, written.head.revision, changed=True, announced=announced, keys=keys, at=written.at)
