@@ -29,8 +29,8 @@ class Part:
     writes: bool = False
     forks_after_s: float | None = None
     plants: tuple[str, ...] = ()
-    pause_s: float = 0.004
-    burst: int = 100
+    pause_s: float = 0.002
+    burst: int = 20
 
 
 @dataclass(frozen=True, slots=True)

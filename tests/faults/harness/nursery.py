@@ -6,6 +6,7 @@ those that ended since. Until then their ids stay taken, so that nobody else can
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -23,6 +24,8 @@ def main() -> None:
     from hotconfig.redis import publish, subscribe  # noqa: F401
     from hotconfig.runtime import client  # noqa: F401
 
+    gc.collect()
+    gc.freeze()  # or each child's collections would copy what it shares with the others
     for line in sys.stdin:
         request = json.loads(line)
         answer = _reap() if request == "reap" else _bear(request)

@@ -6,8 +6,6 @@ closes. Uses what hotconfig exports and nothing else, but for planted bugs.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import gc
 import logging
 import os
@@ -37,12 +35,9 @@ from tests.faults.harness.writing import BareWriting, StoreWriting
 
 TIMING: Final = hotconfig.Timing(reconcile_s=0.5, poll_s=0.2, stale_after_s=3.0)
 """The defaults' order, ten times as fast."""
-EAGER_S: Final = 0.05
-"""How long a sampler goes on without a pause after it has seen a change."""
 LIFETIME_S: Final = 90.0
 """Nobody lives longer, whatever becomes of the harness."""
 
-_PR_SET_TIMERSLACK = 29
 _POLL_S = 0.005
 
 
@@ -100,10 +95,7 @@ class _Participant:
         logging.raiseExceptions = False
         threading.excepthook = lambda args: self.record.write(Broke(f"a thread raised {args.exc_value!r}"))
         sys.unraisablehook = lambda args: self.record.write(Broke(f"unraisable: {args.exc_value!r}"))
-        # Let a thread that waits for the interpreter ask for it after 1 µs, and not after the kernel's usual 50.
         sys.setswitchinterval(1e-6)
-        with contextlib.suppress(AttributeError, OSError):
-            ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
         if self.part.forks_after_s is not None:
             os.register_at_fork(after_in_child=self._reborn)  # before hotconfig goes on in the child
         threading.settrace(linger)
@@ -149,26 +141,19 @@ class _Participant:
         thread.start()
 
     def _dump(self, settings: Settings) -> None:
-        """Look at the live object, as an application does: without lock or barrier.
-
-        Without a pause while things change, for it is then that a torn state could be seen.
-        """
+        """Look at the live object, as an application does: without lock or barrier."""
         before: State | None = None
-        eager_until_s = 0.0
-        while not self._sampling.is_set():
+        while not self._sampling.wait(self.part.pause_s):
             for _ in range(self.part.burst):
                 state = settings.model_dump()
                 if state != before:
                     before = state
                     self.record.write(Shown(state))
-                    eager_until_s = time.monotonic() + EAGER_S
-            if time.monotonic() > eager_until_s:
-                self._sampling.wait(self.part.pause_s)
 
     def _stand(self, hc: hotconfig.HotConfig, settings: Settings) -> None:
         before: object = None
-        while not self._sampling.wait(2 * self.part.pause_s):
-            for _ in range(self.part.burst // 10):
+        while not self._sampling.wait(4 * self.part.pause_s):
+            for _ in range(self.part.burst // 5):
                 first = hc.status()
                 state = hotconfig.snapshot(settings).model_dump()
                 last = hc.status()

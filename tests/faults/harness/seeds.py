@@ -64,6 +64,27 @@ def run_seed(stage: Stage, seed: int, *, duration_s: float = DURATION_S, plants:
     begun_s = time.monotonic()
     schedule = draw(seed, duration_s)
     directory = Path(tempfile.mkdtemp(prefix=f"hotconfig-seed-{seed}-"))
+    try:
+        truth, stories = _play(stage, schedule, directory, plants)
+    except AssertionError as error:  # something was waited for in vain
+        truth, stories = Truth((0, "")), [Story("the harness", [Broke(str(error))], reads=False)]
+    violations = tuple(judge(truth, stories, bound_s=BOUND_S))
+    if not violations:
+        shutil.rmtree(directory)
+    seen_by_all = [seen for story in stories for seen in story.observations]
+    return Verdict(
+        schedule,
+        violations,
+        took_s=time.monotonic() - begun_s,
+        slowest_s=max((seen.within_s for seen in seen_by_all if isinstance(seen, Settled)), default=0.0),
+        commits=len(truth.states),
+        observations=Counter(type(seen).__name__ for seen in seen_by_all),
+        directory=directory if violations else None,
+    )
+
+
+def _play(stage: Stage, schedule: Schedule, directory: Path, plants: tuple[str, ...]) -> tuple[Truth, list[Story]]:
+    """From the first participant to the last; raises ``AssertionError`` where they do not come to an end."""
     board = Board(str(directory))
     with stage.fresh_database(), _overhearing(stage) as heard:
         parts = {part.name: part for part in _parts(stage, schedule, directory, plants)}
@@ -74,26 +95,10 @@ def run_seed(stage: Stage, seed: int, *, duration_s: float = DURATION_S, plants:
             names = [part.name for part in parts.values() if part.reads]
             eventually(lambda: all(_has(board, name, Bound) for name in names), _WITHIN_S, message="all are bound")
             performance.run()
-            truth = _end(stage, board, performance)
-            stories = _stories(stage, board, performance.parts)
+            return _end(stage, board, performance), _stories(stage, board, parts)
         finally:
             stage.nursery.clear()
             _kill_orphans(board, parts)
-    violations = tuple(judge(truth, stories, bound_s=BOUND_S))
-    seen_by_all = [seen for story in stories for seen in story.observations]
-    if not violations:
-        shutil.rmtree(directory)
-    return Verdict(
-        schedule,
-        violations,
-        time.monotonic() - begun_s,
-        max(
-            (seen.within_s for story in stories for seen in story.observations if isinstance(seen, Settled)), default=0
-        ),
-        len(truth.states) - 1,
-        Counter(type(seen).__name__ for seen in seen_by_all),
-        directory if violations else None,
-    )
 
 
 def run_seeds(
@@ -135,7 +140,6 @@ def _parts(stage: Stage, schedule: Schedule, directory: Path, plants: tuple[str,
         given = {"name": name, "directory": str(directory), "database_url": stage.database_url}
         return Part(**{**common, **given, **differences})  # type: ignore[arg-type]
 
-    yield part("reader", pause_s=0.001)
     yield part("forking reader", forks_after_s=schedule.duration_s / 3)
     yield part("listening reader", redis_url=None)
     yield part("polling reader", redis_url=None, listens=False)
