@@ -510,6 +510,15 @@ def test_a_flush_touches_every_service_once() -> None:
     assert isinstance(followed.head, Head)
 
 
+def test_a_forked_child_says_so_where_a_primary_has_lost_what_its_parent_was_about_to_show() -> None:
+    rig = Rig()
+    rig.hear(rig.truth.commit(threshold="0.1"))
+    assert rig.line.receive(*signed(rig.truth.commit(threshold="0.2"))) is None
+    reborn(rig)
+    rig.truth.restore(1)
+    assert rig.load() == Applied("ai", 1, frozenset(), rewound=True)
+
+
 def reborn(rig: Rig) -> Followed[Any]:
     """As in a forked child, which has its parent's live object and knows no head yet."""
     rig.followed = rig.line.followed["ai"] = rig.followed.reborn()

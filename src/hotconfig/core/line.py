@@ -34,7 +34,8 @@ class Followed(Generic[M]):
     """One service on the line, and where it stands.
 
     ``head`` is the newest commit known here, with its ``texts``. ``shown`` is the commit that the live object shows;
-    it lags behind ``head`` only while what ``head`` says does not validate (``problems`` says why).
+    it lags behind ``head`` only while what ``head`` says does not validate (``problems`` says why). ``inherited`` is
+    where the parent of a forked child stood.
     """
 
     blueprint: Blueprint[M]
@@ -44,6 +45,7 @@ class Followed(Generic[M]):
     live: M | None = None
     current: M | None = None
     shown: Head | None = None
+    inherited: Head | None = None
     problems: Mapping[str, str] = field(default_factory=dict[str, str])
     unknown: frozenset[str] = frozenset()
     accepted: list[ChangeSet] = field(default_factory=list[ChangeSet], repr=False)
@@ -62,7 +64,10 @@ class Followed(Generic[M]):
 
     def reborn(self) -> Followed[M]:
         """The same live object, to be loaded anew: whoever drove the line may have been stopped in the middle."""
-        return Followed(self.blueprint, self.lenient, live=self.live, current=self.current, shown=self.shown)
+        head = self.head or self.inherited
+        return Followed(
+            self.blueprint, self.lenient, live=self.live, current=self.current, shown=self.shown, inherited=head
+        )
 
 
 class Line:
@@ -125,16 +130,16 @@ class Line:
             case Reading.FORWARD:
                 texts = applied(followed.texts, loaded.changes)
                 return self._adopt(followed, loaded, texts, rewound=False)
-            case Reading.REPLACE if followed.shown is None or followed.shown.revision <= loaded.head.revision:
+            case Reading.REPLACE if followed.inherited is None or followed.inherited.revision <= loaded.head.revision:
                 return self._adopt(followed, loaded, applied({}, loaded.changes), rewound=False)
             case Reading.REPLACE if loaded.in_recovery:
-                return Stale(loaded.service)  # a forked child asks a standby that lacks what its parent showed
+                return Stale(loaded.service)  # a forked child asks a standby that lacks what its parent has
             case Reading.REPLACE | Reading.REWIND:
                 logger.error(
                     "service %r: PostgreSQL does not know revision %s any more and stands at %s: "
                     "restored or failed over; taking what it holds now",
                     followed.service,
-                    followed.head or followed.shown,
+                    followed.head or followed.inherited,
                     loaded.head,
                 )
                 followed.waiting.clear()

@@ -176,9 +176,9 @@ def _check_same(followed: Followed[Any], settings_class: type[BaseModel], pins: 
 
 
 def _describe(followed: Followed[Any]) -> ServiceStatus:
-    # What is shown is read first: the line moves the head before. And a forked child has no head until its first read.
+    # What is shown is read first: the line moves the head before. A forked child has no head until its first read.
     shown = followed.shown
-    head = followed.head or shown
+    head = followed.head or followed.inherited
     return ServiceStatus(
         settings_class=followed.blueprint.settings_class.__qualname__,
         revision=head.revision if head is not None else 0,
