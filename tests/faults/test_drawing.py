@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.faults.harness.drawing import FEWEST, MOST, Kind, Target, draw
@@ -11,11 +11,13 @@ from tests.faults.harness.performing import ACTS
 SEEDS = st.integers(0, 2**32)
 
 
+@settings(deadline=None)
 @given(SEEDS)
 def test_a_seed_draws_the_same_schedule_every_time(seed: int) -> None:
     assert draw(seed, 1.5) == draw(seed, 1.5)
 
 
+@settings(deadline=None)
 @given(SEEDS, st.floats(0.5, 10))
 def test_everything_begins_and_ends_within_the_duration(seed: int, duration_s: float) -> None:
     faults = draw(seed, duration_s).faults
@@ -23,6 +25,7 @@ def test_everything_begins_and_ends_within_the_duration(seed: int, duration_s: f
     assert all(fault.at_s >= 0 and fault.at_s + fault.lasts_s <= duration_s + 0.002 for fault in faults)
 
 
+@settings(deadline=None)
 @given(SEEDS)
 def test_faults_of_one_target_do_not_overlap(seed: int) -> None:
     over_s = dict.fromkeys(Target, -1.0)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Generator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.fault_proxy import CLEAR, Cut, FaultProxy, Proxies, Weather, frame_end
@@ -168,11 +168,13 @@ FRAMES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(FRAMES, st.binary(max_size=10))
 def test_a_frame_ends_where_it_ends_whatever_follows(frame: bytes, after: bytes) -> None:
     assert frame_end(frame + after, 0) == len(frame)
 
 
+@settings(deadline=None)
 @given(FRAMES, st.data())
 def test_a_piece_of_a_frame_is_not_taken_for_one(frame: bytes, data: st.DataObject) -> None:
     assert frame_end(frame[: data.draw(st.integers(0, len(frame) - 1))], 0) is None

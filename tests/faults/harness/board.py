@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.faults.harness.declared import State
 from tests.faults.harness.observations import HeadSeen
 
 _ENDING = "ending"
@@ -35,9 +37,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """The last commit, and the bound."""
+    """The last commit, what it leaves to be shown, and the bound."""
 
     head: HeadSeen
+    state: State
     bound_s: float
 
 
@@ -63,10 +66,15 @@ class Board:
         """Whether writers are to stop."""
         return (self._directory / _QUIET).exists()
 
+    def keep_history(self, histories: Iterable[Iterable[object]]) -> None:
+        """Write down what the oracle judges by: those that rewinds took back, then the one that stands."""
+        lines = "\n\n".join("\n".join(map(str, rows)) for rows in histories)
+        (self._directory / "config_history.txt").write_text(f"{lines}\n")
+
     def end(self, ending: Ending) -> None:
         """Say where the chain ends."""
         draft = self._directory / "draft"
-        draft.write_text(json.dumps([*ending.head, ending.bound_s]))
+        draft.write_text(json.dumps([ending.head, ending.state, ending.bound_s]))
         draft.rename(self._directory / _ENDING)
 
     def ending(self) -> Ending | None:
@@ -78,7 +86,7 @@ class Board:
         if not self._directory.exists():
             raise FileNotFoundError(self._directory)
         try:
-            revision, digest, bound_s = json.loads((self._directory / _ENDING).read_text())
+            (revision, digest), state, bound_s = json.loads((self._directory / _ENDING).read_text())
         except FileNotFoundError:
             return None
-        return Ending((revision, digest), bound_s)
+        return Ending((revision, digest), state, bound_s)

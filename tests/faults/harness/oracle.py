@@ -160,6 +160,7 @@ class _Judged:
         self.truth = truth
         self.story = story
         declared = [*(seen.rewinds for seen in self.all(Stood)), *(seen.rewinds for seen in self.all(Settled))]
+        declared.append(sum(seen.rewound for seen in self.all(Told)))
         # Who was killed may not have come to say that it went back.
         self.rewinds = max(declared, default=0) + (1 if story.killed and truth.rewinds else 0)
 

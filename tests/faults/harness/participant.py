@@ -102,18 +102,19 @@ class _Participant:
         self.record.write(Born(os.getpid(), *_resources()))
 
     def _start(self) -> tuple[hotconfig.HotConfig, Settings]:
-        """Start, also where PostgreSQL is away just now."""
+        """Start, also where PostgreSQL is away just now, or holds what readers reject."""
         while True:
             hc = hotconfig.HotConfig(
                 self.part.database_url, self.part.redis_url, listen=self.part.listens, timing=TIMING
             )
             try:
                 hc.start()
-                settings = hc.bind(Settings, on_invalid="defaults")
-            except hotconfig.DatabaseUnavailableError:
+                settings = hc.bind(Settings)
+            except (hotconfig.DatabaseUnavailableError, hotconfig.InvalidStateError):
                 hc.close()
-                if self.board.ending() is not None or time.monotonic() > self._deadline_s:
+                if time.monotonic() > self._deadline_s:
                     raise
+                self._ending()
             else:
                 hc.on_change(settings, self._told)
                 self._write_bound(settings)
@@ -243,7 +244,7 @@ class _Participant:
         status = hc.status()
         service = status.services[SERVICE]
         there = (service.revision, service.digest) == ending.head and service.shown_revision == ending.head[0]
-        told = (self.last_told or self.bound) == settings.model_dump()
+        told = (self.last_told or self.bound) == settings.model_dump() == ending.state
         return there and told and status.state is hotconfig.State.READY
 
 

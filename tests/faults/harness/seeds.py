@@ -189,11 +189,12 @@ def _end(stage: Stage, board: Board, performance: Performance) -> Truth:
             [SERVICE, list(_LAST), list(_LAST.values())],
         )
         rows = history(connection, SERVICE)
+    board.keep_history([*performance.lost, rows])
     truth = Truth((rows[-1].revision, rows[-1].digest), rewinds=len(performance.lost))
     truth.begin((0, genesis(SERVICE).digest.hex()))
     for lost in [*performance.lost, rows]:
         truth.add(lost, expected)
-    board.end(Ending(truth.head, BOUND_S))
+    board.end(Ending(truth.head, truth.states[truth.head] or {}, BOUND_S))
     return truth
 
 
