@@ -90,6 +90,13 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """Draw a thousand fault schedules and judge what readers saw. About an hour; see docs/fault-testing.md."""
+    session.install("-e", ".", *group("tests"))
+    session.run("python", "-m", "tests.faults", *(session.posargs or ["--seeds", "1000", "--jobs", "3"]))
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Run what the documentation shows."""
     session.install("-e", ".", *group("tests"))

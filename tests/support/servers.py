@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -30,13 +31,15 @@ def redis_server_binary() -> Path:
 def freeze(server: EmbeddedPostgres | EmbeddedValkey) -> None:
     """Let ``server`` hold its connections but answer nothing, until :func:`thaw`."""
     for process in _family(server):
-        process.suspend()
+        with contextlib.suppress(psutil.NoSuchProcess):  # a backend that has just ended
+            process.suspend()
 
 
 def thaw(server: EmbeddedPostgres | EmbeddedValkey) -> None:
     """Undo :func:`freeze`."""
     for process in _family(server):
-        process.resume()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.resume()
 
 
 def _family(server: EmbeddedPostgres | EmbeddedValkey) -> list[psutil.Process]:

@@ -508,3 +508,38 @@ def test_a_flush_touches_every_service_once() -> None:
     }
     assert followed.head == email.head
     assert isinstance(followed.head, Head)
+
+
+def test_a_forked_child_says_so_where_a_primary_has_lost_what_its_parent_was_about_to_show() -> None:
+    rig = Rig()
+    rig.hear(rig.truth.commit(threshold="0.1"))
+    assert rig.line.receive(*signed(rig.truth.commit(threshold="0.2"))) is None
+    reborn(rig)
+    rig.truth.restore(1)
+    assert rig.load() == Applied("ai", 1, frozenset(), rewound=True)
+
+
+def reborn(rig: Rig) -> Followed[Any]:
+    """As in a forked child, which has its parent's live object and knows no head yet."""
+    rig.followed = rig.line.followed["ai"] = rig.followed.reborn()
+    return rig.followed
+
+
+def test_a_forked_child_does_not_go_back_with_a_standby_that_lags_behind_its_parent() -> None:
+    rig = Rig()
+    rig.hear(rig.truth.commit(threshold="0.1"), rig.truth.commit(threshold="0.2"))
+    followed = reborn(rig)
+    assert rig.load(lag=1, in_recovery=True) == Stale("ai")
+    assert rig.live.threshold == 0.2
+    assert followed.shown == rig.truth.head
+    assert rig.load(in_recovery=True) == Applied("ai", 2, frozenset())
+
+
+def test_a_forked_child_says_so_where_a_primary_has_lost_what_its_parent_showed() -> None:
+    rig = Rig()
+    rig.hear(rig.truth.commit(threshold="0.1"), rig.truth.commit(threshold="0.2"))
+    reborn(rig)
+    rig.truth.restore(1)
+    assert rig.load() == Applied("ai", 1, frozenset({"threshold"}), rewound=True)
+    assert rig.told[-1].rewound
+    assert rig.live.threshold == 0.1

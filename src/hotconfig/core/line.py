@@ -54,7 +54,8 @@ class Followed(Generic[M]):
     """One service on the line, and where it stands.
 
     ``head`` is the newest commit known here, with its ``texts``. ``shown`` is the commit that the live object shows;
-    it lags behind ``head`` only while what ``head`` says does not validate (``problems`` says why).
+    it lags behind ``head`` only while what ``head`` says does not validate (``problems`` says why). ``inherited`` is
+    where the parent of a forked child stood.
     """
 
     blueprint: Blueprint[M]
@@ -64,6 +65,7 @@ class Followed(Generic[M]):
     live: M | None = None
     current: M | None = None
     shown: Head | None = None
+    inherited: Head | None = None
     problems: Mapping[str, str] = field(default_factory=dict[str, str])
     unknown: frozenset[str] = frozenset()
     accepted: list[ChangeSet] = field(default_factory=list[ChangeSet], repr=False)
@@ -90,6 +92,7 @@ class Followed(Generic[M]):
             current=self.current,
             shown=self.shown,
             stand_in=self.stand_in,
+            inherited=self.head or self.inherited,
         )
 
 
@@ -185,7 +188,7 @@ class Line:
                     "service %r: PostgreSQL does not know revision %s any more and stands at %s: "
                     "restored or failed over; taking what it holds now",
                     followed.service,
-                    followed.head,
+                    followed.head or followed.inherited,
                     loaded.head,
                 )
                 followed.waiting.clear()
@@ -331,7 +334,9 @@ def head_of(followed: Followed[Any]) -> Head:
 
 
 def _reading(followed: Followed[Any], loaded: Loaded) -> Reading:
-    stand_in = followed.stand_in
+    inherited, stand_in = followed.inherited, followed.stand_in
+    if followed.head is None and inherited is not None:  # a forked child, and a standby may lack what its parent has
+        return judge_whole(loaded, inherited, inherited)
     if followed.head is None or stand_in is None or stand_in.head is None or not stand_in.withheld:
         return judge_loaded(loaded, followed.head)
     return judge_whole(loaded, followed.head, stand_in.head)

@@ -185,7 +185,9 @@ def _check_same(followed: Followed[Any], settings_class: type[BaseModel], pins: 
 
 
 def _describe(followed: Followed[Any]) -> ServiceStatus:
-    head, shown, stand_in = followed.head, followed.shown, followed.stand_in
+    # What is shown is read first: the line moves the head before. A forked child has no head until its first read.
+    shown = followed.shown
+    head, stand_in = followed.head or followed.inherited, followed.stand_in
     return ServiceStatus(
         settings_class=followed.blueprint.settings_class.__qualname__,
         revision=head.revision if head is not None else 0,

@@ -1,0 +1,27 @@
+"""Fifty random fault schedules: whatever happens, what readers show is what PostgreSQL held.
+
+``python -m tests.faults`` runs more of them; docs/fault-testing.md says how to read what it finds.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.harness.seeds import Verdict, run_seeds
+
+SEEDS = range(1, 51)
+JOBS = 3
+
+
+@pytest.mark.timeout(900)  # a hundred seconds on two cores; machines may have other things to do
+def test_no_schedule_makes_a_reader_break_the_contract() -> None:
+    verdicts: list[Verdict] = []
+
+    def report(verdict: Verdict) -> bool:
+        verdicts.append(verdict)
+        return bool(verdict.violations)
+
+    run_seeds(SEEDS, report, jobs=JOBS)
+    assert not verdicts[-1].violations, str(verdicts[-1])
+    assert len(verdicts) == len(SEEDS)
+    assert all(verdict.observations["Settled"] >= 5 for verdict in verdicts)
