@@ -22,8 +22,6 @@ PING_INTERVAL_S: Final = 0.5
 PONG_DEADLINE_S: Final = 1.0
 GRACE_S: Final = 0.25
 """How long connecting may take before it is called a failure."""
-MAX_DELAY_S: Final = 0.75
-"""A server that is back is to be found within one second, connecting and reading included."""
 MISCONFIGURED_DELAY_S: Final = 15.0
 """Between attempts that only a person can make succeed: a wrong password, a missing grant, a pooler."""
 
@@ -70,7 +68,7 @@ class Link:
         self._open_subscription = open_subscription
         self._post = post
         self._rng = rng
-        self._backoff = Backoff(max_s=MAX_DELAY_S)
+        self._backoff = Backoff()
         self._services: set[str] = set()
         self._opening = False
         self._closed = False
