@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 from redis.crc import key_slot
 
+from hotconfig.core.chain import Change
 from hotconfig.core.errors import RedisUnavailableError
 from hotconfig.core.ports import Confirmed, Event, Message, Pong
 from hotconfig.redis.connect import find_route
+from hotconfig.redis.publish import RedisAnnouncer
 from hotconfig.redis.sharded import ShardedSubscription
+from tests.support.fakes import KEYRING, MemoryTruth
 from tests.support.redis_clients import PATIENCE_S, pair
 from tests.support.redis_servers import Cluster, RedisProcess, started
 from tests.support.waiting import eventually
@@ -111,16 +114,42 @@ def test_an_abandoned_copy_takes_nothing_from_the_original(cluster: Cluster) -> 
         bundle.close()
 
 
+def move_slot(cluster: Cluster) -> RedisProcess:
+    """Give the slot of ``ai`` to another node, and return that."""
+    old = owner(cluster)
+    new = next(node for node in cluster.nodes if node is not old)
+    identity = new.ask("CLUSTER", "MYID").decode()
+    for node in (new, old, *cluster.nodes):
+        node.ask("CLUSTER", "SETSLOT", key_slot(COMMITS), "NODE", identity)
+    return new
+
+
 def test_a_slot_that_moves_is_followed(migrated_url: str, cluster: Cluster) -> None:
     with pair(migrated_url, cluster.url_for(query=SHARDED)) as both:
         both.hears()
-        old = owner(cluster)
-        new = next(node for node in cluster.nodes if node is not old)
-        identity = new.ask("CLUSTER", "MYID").decode()
-        for node in (new, old, *cluster.nodes):
-            node.ask("CLUSTER", "SETSLOT", key_slot(COMMITS), "NODE", identity)
+        new = move_slot(cluster)
         eventually(lambda: shard_subscribers(new) == 2, PATIENCE_S)
         both.hears()
+
+
+def test_the_first_announcement_after_a_slot_has_moved_is_made_at_its_new_owner(cluster: Cluster) -> None:
+    announcer, truth = RedisAnnouncer(cluster.url_for(query=SHARDED)), MemoryTruth()
+    announcer.announce(truth.commit("ai", Change("threshold", "0.1")), KEYRING)
+    move_slot(cluster)
+    bundle = ShardedSubscription.open(find_route(cluster.url_for(query=SHARDED)), ["ai"], subscribe_all=False)
+    heard: list[Event] = []
+
+    def hears_the_signed_form() -> bool:
+        heard.extend(bundle.receive(100))
+        return any(isinstance(event, Message) and event.channel == COMMITS for event in heard)
+
+    try:
+        eventually(lambda: Confirmed(COMMITS.decode()) in bundle.receive(1))
+        announcer.announce(truth.commit("ai", Change("threshold", "0.2")), KEYRING)
+        eventually(hears_the_signed_form)
+    finally:
+        bundle.close()
+        announcer.close()
 
 
 def test_while_the_owner_is_dead_nothing_is_announced_and_then_all_is_made_good(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 FIRST_DELAY_S: Final = 0.05
-MAX_DELAY_S: Final = 0.75
-"""A server that is back is to be found within one second, connecting and reading included: the ceiling is below it."""
+MAX_DELAY_S: Final = 1.0
+"""Reconnecting must be quick once a server is back (within one second), so the ceiling is low."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import redis
+from redis.exceptions import MovedError
 
 from hotconfig.core.chain import ChangeSet
 from hotconfig.core.errors import RedisUnavailableError
@@ -69,10 +70,10 @@ class RedisAnnouncer:
             except BaseException:
                 connection.disconnect()
                 raise
+        except MovedError:
+            self._route.learn()
+            return False
         except (redis.RedisError, OSError) as error:
-            if str(error).startswith("MOVED "):
-                self._route.learn()
-                return False
             raise translate_at(error, self._route.url.where, "publish") from error
         if self._route.vital == "ROLE" and answers[-1][0] != b"master":
             connection.disconnect()
