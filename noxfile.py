@@ -68,6 +68,27 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", *(session.posargs or ["--numprocesses=auto", "--maxprocesses=4", "-m", "not long"]))
 
 
+@nox.session(python=PYTHONS)
+def exits(session: nox.Session) -> None:
+    """End an interpreter in the middle of things, 200 times on each Python."""
+    session.install("-e", ".", *group("tests"))
+    session.run("pytest", "tests/faults/test_exit_midway.py", "-m", "long", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Feed a million mutated inputs to everything that reads what strangers send. A minute or two."""
+    session.install("-e", ".", *group("tests"))
+    session.run("python", "-m", "tests.fuzz", *(session.posargs or ["--inputs", "1000000"]))
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Send a million changes through one reader, and watch its memory, threads and descriptors. Some ten minutes."""
+    session.install("-e", ".", *group("tests"))
+    session.run("python", "-m", "tests.soak", *session.posargs)
+
+
 @nox.session
 def faults(session: nox.Session) -> None:
     """Draw a thousand fault schedules and judge what readers saw. About an hour; see docs/fault-testing.md."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hotconfig.core.errors import HotConfigError as HotConfigError
     from hotconfig.core.errors import InvalidStateError as InvalidStateError
     from hotconfig.core.errors import InvalidValueError as InvalidValueError
+    from hotconfig.core.errors import LastKnownGoodError as LastKnownGoodError
     from hotconfig.core.errors import NotBoundError as NotBoundError
     from hotconfig.core.errors import NotStartedError as NotStartedError
     from hotconfig.core.errors import OutcomeUnknownError as OutcomeUnknownError
@@ -33,17 +34,20 @@ if TYPE_CHECKING:
     from hotconfig.core.errors import UsageError as UsageError
     from hotconfig.core.errors import WaitTimeoutError as WaitTimeoutError
     from hotconfig.core.listeners import Changed as Changed
+    from hotconfig.core.live import snapshot as snapshot
+    from hotconfig.core.status import Origin as Origin
     from hotconfig.core.status import ServiceStatus as ServiceStatus
     from hotconfig.core.status import State as State
+    from hotconfig.core.status import StateChanged as StateChanged
     from hotconfig.core.status import Status as Status
     from hotconfig.runtime.aio import AsyncFace as AsyncFace
     from hotconfig.runtime.aio import AsyncStore as AsyncStore
     from hotconfig.runtime.aio import ChangeStream as ChangeStream
+    from hotconfig.runtime.aio import StateStream as StateStream
     from hotconfig.runtime.client import HotConfig as HotConfig
-    from hotconfig.runtime.client import snapshot as snapshot
-    from hotconfig.runtime.follower import Timing as Timing
     from hotconfig.runtime.publishing import Commit as Commit
     from hotconfig.runtime.store import Store as Store
+    from hotconfig.runtime.timing import Timing as Timing
     from hotconfig.sources import HotConfigSource as HotConfigSource
 
 _HOME = {
@@ -58,6 +62,7 @@ _HOME = {
     "HotConfigError": "core.errors",
     "InvalidStateError": "core.errors",
     "InvalidValueError": "core.errors",
+    "LastKnownGoodError": "core.errors",
     "NotBoundError": "core.errors",
     "NotStartedError": "core.errors",
     "OutcomeUnknownError": "core.errors",
@@ -70,17 +75,20 @@ _HOME = {
     "UsageError": "core.errors",
     "WaitTimeoutError": "core.errors",
     "Changed": "core.listeners",
+    "snapshot": "core.live",
+    "Origin": "core.status",
     "ServiceStatus": "core.status",
     "State": "core.status",
+    "StateChanged": "core.status",
     "Status": "core.status",
     "AsyncFace": "runtime.aio",
     "AsyncStore": "runtime.aio",
     "ChangeStream": "runtime.aio",
+    "StateStream": "runtime.aio",
     "HotConfig": "runtime.client",
-    "snapshot": "runtime.client",
-    "Timing": "runtime.follower",
     "Commit": "runtime.publishing",
     "Store": "runtime.store",
+    "Timing": "runtime.timing",
     "HotConfigSource": "sources",
 }
 
@@ -101,8 +109,10 @@ __all__ = [
     "HotConfigSource",
     "InvalidStateError",
     "InvalidValueError",
+    "LastKnownGoodError",
     "NotBoundError",
     "NotStartedError",
+    "Origin",
     "OutcomeUnknownError",
     "ReadOnlySettingsError",
     "RedisUnavailableError",
@@ -112,6 +122,8 @@ __all__ = [
     "Sensitive",
     "ServiceStatus",
     "State",
+    "StateChanged",
+    "StateStream",
     "Status",
     "Store",
     "Timing",

@@ -180,4 +180,5 @@ def test_a_transaction_rolled_back_is_never_seen(
     raw_redis.publish("config:email:timeout_seconds", "60")
     eventually(lambda: services.ask("email")["timeout_seconds"] == 60)
     assert services.ask("email") == {"max_retries": 3, "timeout_seconds": 60}
-    assert [each["keys"] for each in services.ask("tellings")] == [["timeout_seconds"]]
+    tellings = eventually(lambda: services.ask("tellings"), message="the listener, on its own thread, is told")
+    assert [each["keys"] for each in tellings] == [["timeout_seconds"]]

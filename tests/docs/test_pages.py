@@ -8,6 +8,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.support.telemetry import no_sdk
+
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```(python|sql)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if BLOCK.search(page.read_text())]
@@ -21,7 +23,7 @@ def test_every_block_of_the_page_runs(
     monkeypatch.setenv("HOTCONFIG_REDIS_URL", redis_url)
     names: dict[str, object] = {"__name__": "docs"}
     text = page.read_text()
-    with psycopg.connect(migrated_url, autocommit=True) as session:
+    with no_sdk(), psycopg.connect(migrated_url, autocommit=True) as session:
         for block in BLOCK.finditer(text):
             line = text[: block.start()].count("\n") + 2
             if block[1] == "sql":

@@ -1,1 +1,1 @@
-"""Random fault schedules against real servers, and the oracle that judges what was seen. See docs/fault-testing.md."""
+"""Faults and storms on real servers, each with the outcome that is promised for it."""

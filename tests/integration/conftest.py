@@ -23,8 +23,11 @@ def start_client(migrated_url: str, redis_url: str) -> Generator[ClientFactory]:
             timing: hotconfig.Timing | None = None,
             subscribe_all: bool = False,
             listen: bool = True,
+            relay: bool = False,
         ) -> hotconfig.HotConfig:
-            client = hotconfig.HotConfig(database_url, redis, timing=timing, subscribe_all=subscribe_all, listen=listen)
+            client = hotconfig.HotConfig(
+                database_url, redis, timing=timing, subscribe_all=subscribe_all, listen=listen, relay=relay
+            )
             return stack.enter_context(client)
 
         yield start

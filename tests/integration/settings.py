@@ -32,6 +32,7 @@ class ClientFactory(Protocol):
         timing: hotconfig.Timing | None = None,
         subscribe_all: bool = False,
         listen: bool = True,
+        relay: bool = False,
     ) -> hotconfig.HotConfig: ...
 
 

@@ -107,7 +107,7 @@ async def test_a_consumer_that_is_cancelled_has_unsubscribed_when_its_block_ends
         tasks.start_soon(consume)
         await _listening(client)
         tasks.cancel_scope.cancel()
-    assert client._dispatcher._listeners["ai"] == []
+    assert client._dispatcher._listeners["ai"] == ()
 
 
 async def test_a_stream_that_is_dropped_is_unsubscribed(client: hotconfig.HotConfig) -> None:

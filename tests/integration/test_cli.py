@@ -399,6 +399,7 @@ def test_doctor_finds_no_problem_where_there_is_none(cli: Cli) -> None:
     assert found.pop("role") == "note"  # the tests' role is a superuser
     assert found.pop("durability") == "warning"  # and their server was told not to care
     assert found.pop("redis-py") in ("ok", "note")
+    assert found.pop("relay") == "note"  # nobody relays here
     assert set(found.values()) == {"ok"}
     assert {"libpq", "PostgreSQL", "schema", "reading", "writing", "eviction", "Redis round trip"} <= found.keys()
     assert cli("list", "--json").document["services"] == []
@@ -518,6 +519,9 @@ class Watching:
 
     def interrupt(self) -> int:
         self.process.send_signal(signal.SIGINT)
+        return self.end()
+
+    def end(self) -> int:
         code = self.process.wait(timeout=10)
         for reader in self._readers:
             reader.join(timeout=10)
@@ -587,6 +591,73 @@ def test_watch_goes_on_while_redis_is_away(cli: Cli, own_valkey: EmbeddedValkey,
     assert [json.loads(line)["revision"] for line in watch.out] == [2]
 
 
+# -- relay ----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def relaying(*arguments: str) -> Iterator[Watching]:
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "hotconfig", "relay", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield Watching(process)
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize(("end", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_relay_announces_what_psql_commits_until_it_is_ended(
+    cli: Cli, bound: AISettings, migrated_url: str, eventually: Eventually, end: signal.Signals, code: int
+) -> None:
+    with relaying("--json") as relay:
+        eventually(lambda: "leading" in "".join(relay.out), 15)
+        doctor = {check["check"]: check for check in cli("doctor", "--json").document["checks"]}
+        assert doctor["relay"]["state"] == "ok"
+        with psycopg.connect(migrated_url, autocommit=True) as connection:
+            connection.execute("INSERT INTO hotconfig.service_configs VALUES ('ai', 'threshold', NULL, '0.5')")
+        eventually(lambda: bound.threshold == 0.5, 5)
+        eventually(lambda: "announced" in "".join(relay.out), 5)
+        relay.process.send_signal(end)
+        assert relay.end() == code
+    told = [json.loads(line) for line in relay.out]
+    assert [one["event"] for one in told if one["event"] != "deaf"] == ["leading", "announced"]
+    assert (told[-1]["service"], told[-1]["revision"]) == ("ai", 1)
+    assert relay.err == []
+    doctor = {check["check"]: check for check in cli("doctor", "--json").document["checks"]}
+    assert (doctor["relay"]["state"], doctor["relay"]["found"]) == ("note", "nobody relays")
+
+
+def test_a_second_relay_says_that_it_waits(cli: Cli, eventually: Eventually) -> None:
+    with relaying() as first:
+        eventually(lambda: "leading: commits" in "".join(first.out), 15)
+        with relaying() as second:
+            eventually(lambda: "waiting: another relay leads" in "".join(second.out), 15)
+            first.process.send_signal(signal.SIGTERM)
+            assert first.end() == 0
+            eventually(lambda: "leading: commits" in "".join(second.out), 15)
+            second.process.send_signal(signal.SIGTERM)
+            assert second.end() == 0
+    assert len(second.out) == 2, "that it waits is said once"
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        (["--redis-url", ""], 3, "set HOTCONFIG_REDIS_URL"),
+        (["--database-url", UNREACHABLE_DATABASE], 4, "did not answer"),
+        (["--schema", "elsewhere"], 3, "hotconfig migrate"),
+    ],
+)
+def test_a_relay_that_cannot_work_says_why(cli: Cli, options: list[str], code: int, told: str) -> None:
+    ran = cli("relay", *options)
+    assert ran.code == code
+    assert told in ran.err
+    assert "hush" not in ran.err + ran.out
+
+
 # -- errors and the entry point -----------------------------------------------------------------------------------
 
 
@@ -634,7 +705,7 @@ def test_missing_tables_are_told_with_the_command_that_makes_them(here: Cli, dat
     assert "hotconfig migrate" in ran.error["message"]
 
 
-COMMANDS = ["migrate", "get", "list", "history", "set", "delete", "watch", "audit verify", "doctor"]
+COMMANDS = ["migrate", "get", "list", "history", "set", "delete", "watch", "relay", "audit verify", "doctor"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

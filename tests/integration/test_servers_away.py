@@ -36,8 +36,9 @@ def test_redis_that_is_not_there_degrades_and_does_not_prevent(
 ) -> None:
     client = start_client(redis=silent_redis, timing=QUICK)
     ai = client.bind(AISettings)
+    eventually(lambda: client.status().state is State.DEGRADED)
     status = client.status()
-    assert (status.state, status.redis) == (State.DEGRADED, "away")
+    assert status.redis == "away"
     assert status.last_error is not None
     assert "Redis" in status.last_error
     commit = client.store.set(ai, threshold=0.9, by=BY)

@@ -24,12 +24,12 @@ class Proxy:
     """Forwards bytes between a client and the PostgreSQL behind ``url``, in both directions, until told otherwise.
 
     ``cut_next(where)`` cuts one connection at its next exchange. While ``refusing``, new connections are closed.
+    ``lead_to(url)`` is what a new DNS entry or a moved address does.
     A context manager; every connection is served by a thread that ends with it.
     """
 
     def __init__(self, url: str) -> None:
-        parts = conninfo.conninfo_to_dict(url)
-        self._target = (str(parts["host"]), int(str(parts["port"])))
+        self._target = _address(url)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = conninfo.make_conninfo(url, host="127.0.0.1", port=self._listener.getsockname()[1])
         self.refusing = False
@@ -37,6 +37,7 @@ class Proxy:
         self._cut: Cut | None = None
         self._refuse_afterwards = False
         self._closing = threading.Event()
+        self._open: set[threading.Event] = set()
         self._threads = [threading.Thread(target=self._accept, name="proxy")]
 
     def __enter__(self) -> Proxy:
@@ -57,6 +58,15 @@ class Proxy:
         self._refuse_afterwards = then_refuse
         self._cut = where
 
+    def lead_to(self, url: str) -> None:
+        """From now on new connections go to the server behind ``url``; those that are open stay where they are."""
+        self._target = _address(url)
+
+    def cut_all(self) -> None:
+        """Cut the connections that are open now."""
+        for stop in tuple(self._open):
+            stop.set()
+
     def _accept(self) -> None:
         while not self._closing.is_set():
             try:
@@ -71,11 +81,19 @@ class Proxy:
             thread.start()
 
     def _serve(self, client: socket.socket) -> None:
-        server = socket.create_connection(self._target)
-        with client, server, selectors.DefaultSelector() as selector, contextlib.suppress(ConnectionError):
+        with client, contextlib.suppress(ConnectionError), socket.create_connection(self._target) as server:
+            stop = threading.Event()
+            self._open.add(stop)
+            try:
+                self._forward(client, server, stop)
+            finally:
+                self._open.discard(stop)
+
+    def _forward(self, client: socket.socket, server: socket.socket, stop: threading.Event) -> None:
+        with selectors.DefaultSelector() as selector:
             selector.register(client, selectors.EVENT_READ, server)
             selector.register(server, selectors.EVENT_READ, client)
-            while not self._closing.is_set():
+            while not self._closing.is_set() and not stop.is_set():
                 for key, _ in selector.select(0.05):
                     data = key.fileobj.recv(_CHUNK)  # type: ignore[union-attr]
                     if not data or self._is_cut(from_client=key.fileobj is client):
@@ -89,3 +107,8 @@ class Proxy:
         self.refusing = self._refuse_afterwards
         self.cut_done.set()
         return True
+
+
+def _address(url: str) -> tuple[str, int]:
+    parts = conninfo.conninfo_to_dict(url)
+    return str(parts["host"]), int(str(parts["port"]))

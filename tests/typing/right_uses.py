@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import assert_type
 
 from pydantic import BaseModel
@@ -117,7 +118,19 @@ def a_client_is_made_and_looked_at() -> None:
         assert_type(status, Status)
         assert_type(status.state, State)
         assert_type(status.services["ai"], ServiceStatus)
+        assert_type(client.healthy(), bool)
+        assert_type(client.ready(max_age_s=60), bool)
+        stop = client.on_state(lambda change: (change.new.value, change.since.isoformat(), change.last_error))
+        assert_type(stop, Callable[[], None])
     HotConfig("postgresql://localhost/app", None, schema="hotconfig", subscribe_all=True, timing=Timing(poll_s=0.5))
+    HotConfig("postgresql://localhost/app", start_policy="last_known_good", last_known_good=Path("/var/lib/hotconfig"))
+
+
+async def states_are_iterated_over(client: HotConfig) -> None:
+    async with client.states() as states:
+        async for change in states:
+            assert_type(change, hotconfig.StateChanged)
+            assert_type(change.old, State)
 
 
 class OwnClient(HotConfig):

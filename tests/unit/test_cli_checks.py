@@ -10,7 +10,10 @@ from hotconfig.cli.admission import Schemas
 from hotconfig.cli.catalog import Service
 from hotconfig.cli.checks.news import flavour, judge_buffers
 from hotconfig.cli.checks.stored import judge
+from hotconfig.cli.checks.topology import judge_sentinels
 from hotconfig.core.chain import genesis
+from hotconfig.core.errors import HotConfigError, RedisUnavailableError
+from hotconfig.redis.url import Address
 
 
 @pytest.mark.parametrize(
@@ -78,3 +81,24 @@ def test_a_stored_text_is_a_problem_if_no_class_takes_it_and_a_warning_if_only_t
     for finding in findings:
         assert "service 'shop': key 'size' must" in finding.found
         assert "hotconfig set shop size=VALUE" in finding.advice
+
+
+HERE, THERE = Address("10.0.0.1", 6379), Address("10.0.0.2", 6379)
+AWAY = RedisUnavailableError("s3 did not answer")
+
+
+@pytest.mark.parametrize(
+    ("named", "errors", "state", "said"),
+    [
+        ([HERE] * 3, [], "ok", "all 3 name 10.0.0.1:6379"),
+        ([HERE], [], "note", "1 in the URL"),
+        ([HERE] * 2, [AWAY], "warning", "2 of 3 name 10.0.0.1:6379"),
+        ([HERE, HERE, THERE], [], "warning", "10.0.0.1:6379, 10.0.0.2:6379"),
+        ([], [AWAY], "problem", "none of 1 names the master 'main'"),
+    ],
+)
+def test_sentinels_that_are_few_away_or_at_odds_are_told(
+    named: list[Address], errors: list[HotConfigError], state: str, said: str
+) -> None:
+    found = judge_sentinels("main", named, errors)
+    assert (found.state, said in found.found) == (state, True), found

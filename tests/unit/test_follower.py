@@ -21,7 +21,8 @@ from hotconfig.core.errors import (
 from hotconfig.core.line import Followed
 from hotconfig.core.listeners import Changed
 from hotconfig.core.status import State
-from hotconfig.runtime.follower import Follower, Timing
+from hotconfig.runtime.follower import Follower
+from hotconfig.runtime.timing import Timing
 from tests.support.fakes import MemoryRedis, MemoryTruth
 from tests.support.waiting import eventually
 

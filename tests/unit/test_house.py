@@ -20,6 +20,8 @@ LAYERS: Final = {
     "postgres": ADAPTERS,
     "redis": ADAPTERS,
     "sources": ADAPTERS,
+    "telemetry": ADAPTERS,  # the outside too: spans and metrics leave through it, and wiring makes it
+    "files": ADAPTERS,
     "runtime": RUNTIME,
     "": FACES,  # hotconfig/__init__.py, which only points at what the others define
     "__main__": FACES,
@@ -29,7 +31,6 @@ LAYERS: Final = {
     "embedded": FACES,
     "flags": FACES,
     "integrations": FACES,
-    "telemetry": FACES,
     "testing": FACES,
     "provisioner": FACES,
 }
@@ -97,8 +98,11 @@ CATCH_ALLS: Final = {
     "runtime/dispatch.py": (1, "users' listeners"),
     "runtime/follower.py": (1, "the line's outermost loop"),
     "runtime/forks.py": (1, "a forked child comes to life, whatever happens"),
+    "runtime/keeping.py": (1, "the outermost loop of the thread that keeps files"),
     "runtime/link.py": (1, "the outermost loop of the thread that connects"),
+    "telemetry/observer.py": (1, "samplers, processors and exporters, which are the application's"),
     "runtime/reading.py": (1, "the outermost loop of the thread that reads"),
+    "runtime/relay.py": (1, "the outermost loop of the relay's thread"),
 }
 
 
@@ -187,6 +191,9 @@ def test_imports_only_point_down() -> None:
         ("provisioner", "postgres", True),
         ("provisioner", "runtime", False),
         ("provisioner", "redis", False),
+        ("runtime", "telemetry", True),
+        ("telemetry", "runtime", False),
+        ("core", "telemetry", False),
         ("embedded", "postgres", False),
     ],
 )

@@ -62,7 +62,7 @@ def test_declaring_and_making_settings_loads_no_driver() -> None:
         "assert AISettings().threshold == 0.75\n"
         "hotconfig.HotConfig('postgresql://nobody@127.0.0.1:1/nothing', 'redis://127.0.0.1:1')"
     )
-    assert not loaded_after(program) & {"redis", "psycopg", "socket_server", "anyio"}
+    assert not loaded_after(program) & {"redis", "psycopg", "opentelemetry", "socket_server", "anyio"}
 
 
 def test_importing_starts_no_thread() -> None:

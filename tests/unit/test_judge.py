@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hotconfig.core.chain import Change, ChangeSet, Head, genesis
-from hotconfig.core.judge import Loaded, Reading, Verdict, applied, judge, judge_loaded
+from hotconfig.core.judge import Loaded, Reading, Verdict, applied, judge, judge_loaded, judge_whole
 
 
 def head(revision: int, branch: str = "") -> Head:
@@ -57,7 +57,8 @@ def test_the_first_commit_follows_from_genesis() -> None:
         (5, head(8), False, False, Reading.REWIND),
         (5, head(5, "x"), False, False, Reading.REWIND),
         (5, head(4), False, True, Reading.BEHIND),
-        (5, head(5, "x"), False, True, Reading.BEHIND),
+        (5, head(5, "x"), False, True, Reading.REWIND),
+        (5, head(8, "x"), False, True, Reading.REWIND),
         (3, head(4), True, False, Reading.OVERTAKEN),
         (3, head(8), True, False, Reading.AGAIN),
         (3, head(5, "x"), True, False, Reading.AGAIN),
@@ -89,3 +90,21 @@ def test_changes_are_applied_to_a_copy() -> None:
 def test_a_key_deleted_and_set_anew_in_one_commit_is_there() -> None:
     assert applied({"a": "1"}, (Change("a", deleted=True), Change("a", "2"))) == {"a": "2"}
     assert applied({"a": "1"}, (Change("a", "2"), Change("a", deleted=True))) == {}
+
+
+@pytest.mark.parametrize(
+    ("found", "in_recovery", "reading"),
+    [
+        (head(4), False, Reading.REWIND),
+        (head(4), True, Reading.BEHIND),
+        (head(5, "x"), False, Reading.REWIND),
+        (head(5, "x"), True, Reading.REWIND),
+        (head(5), True, Reading.AGAIN),
+        (head(6), True, Reading.REPLACE),
+        (head(8), False, Reading.REPLACE),
+    ],
+)
+def test_a_read_of_everything_held_against_a_reader_begun_at_5_and_now_at_6(
+    found: Head, in_recovery: bool, reading: Reading
+) -> None:
+    assert judge_whole(Loaded("ai", head(6), found, True, (), in_recovery), head(6), head(5)) is reading

@@ -13,17 +13,29 @@ from hotconfig.core.errors import RedisUnavailableError
 from hotconfig.core.wire import decode
 from hotconfig.redis import publish
 from hotconfig.redis.publish import RedisAnnouncer
+from hotconfig.redis.route import SingleRoute
+from hotconfig.redis.url import Address, parse_redis_url
 from tests.support.fakes import KEYRING, MemoryTruth
+
+
+class FakeRoute(SingleRoute):
+    """Leads to a server in memory."""
+
+    def __init__(self, url: str, server: fakeredis.FakeServer) -> None:
+        super().__init__(parse_redis_url(url))
+        self._client: Any = fakeredis.FakeRedis(server=server, protocol=2)
+
+    def connect(self, client_name: str, shard: Address | None = None) -> Any:  # noqa: ARG002 - as the port has it
+        connection = self._client.connection_pool.make_connection()
+        connection.connect()
+        return connection
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> fakeredis.FakeServer:
     server = fakeredis.FakeServer()
 
-    def open_client(url: str, **options: Any) -> Any:
-        return fakeredis.FakeRedis(server=server, protocol=2)
-
-    monkeypatch.setattr(publish, "open_client", open_client)
+    monkeypatch.setattr(publish, "find_route", lambda url: FakeRoute(url, server))
     return server
 
 

@@ -61,6 +61,11 @@ def test_what_is_too_long_is_dropped_as_it_comes_and_what_follows_is_read(chunk:
     assert found == [[*frame[:3], None], [b"pong", b""]]
 
 
+def test_pushes_are_read_as_arrays_and_the_newer_null_as_null() -> None:
+    push = packed([b"pmessage", b"config:ai:*", b"config:ai:x", b"1"]).replace(b"*", b">", 1)
+    assert FrameReader().feed(push + b"_\r\n:1\r\n") == [[b"pmessage", b"config:ai:*", b"config:ai:x", b"1"], None, 1]
+
+
 def test_simple_strings_and_errors() -> None:
     assert FrameReader().feed(b"+PONG\r\n-NOPERM no\r\n") == [b"PONG", b"-NOPERM no"]
 
@@ -84,3 +89,18 @@ def test_the_quick_way_and_the_general_way_read_the_same() -> None:
         reader = FrameReader()
         pieces = [reader.feed(frame[at : at + 1]) for at in range(len(frame))]
         assert [value for found in pieces for value in found] == [value]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"*1\r\n" * 5000, b"*1\r\n" * 3 + b"*0\r\n", b"*1000000000\r\n", b"*257\r\n" + b":1\r\n" * 257],
+    ids=["deep", "nested", "endless", "long"],
+)
+def test_arrays_that_redis_never_sends_to_a_subscriber_are_refused_at_once(data: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        FrameReader().feed(data)
+
+
+def test_a_masters_answer_to_role_is_read() -> None:
+    answer = b"*3\r\n$6\r\nmaster\r\n:7\r\n*1\r\n*3\r\n$9\r\n127.0.0.1\r\n$4\r\n6380\r\n$1\r\n7\r\n"
+    assert FrameReader().feed(answer) == [[b"master", 7, [[b"127.0.0.1", b"6380", b"7"]]]]

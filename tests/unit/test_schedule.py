@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -10,6 +11,8 @@ from hotconfig.core.ports import Message
 from hotconfig.core.schedule import (
     HINTED_READS_BURST,
     HINTED_READS_PER_S,
+    IDLE_READS_PER_S,
+    MAX_MISSES,
     MAX_PATIENT,
     PATIENCE_S,
     SUBSCRIBE_PATIENCE_S,
@@ -60,6 +63,29 @@ def test_any_number_of_hints_costs_a_rationed_number_of_reads(schedule: ReadSche
             schedule.answered(now_s, interval_s=1000.0)
     assert reads <= HINTED_READS_BURST + HINTED_READS_PER_S * seconds + 1
     assert reads >= HINTED_READS_PER_S * seconds
+
+
+def flooded(schedule: ReadSchedule, begin_s: float, seconds: int) -> int:
+    """How many reads a flood of hints that mean nothing costs."""
+    reads = 0
+    for step in range(seconds * 1000):
+        now_s = begin_s + step / 1000
+        schedule.hint()
+        if schedule.begin(now_s):
+            reads += 1
+            schedule.answered(now_s, interval_s=1000.0, moved=False)
+    return reads
+
+
+def test_hints_that_lead_to_nothing_new_get_fewer_and_fewer_reads(schedule: ReadSchedule) -> None:
+    assert flooded(schedule, 0.0, 10) <= HINTED_READS_BURST + 10 * IDLE_READS_PER_S + 2
+    assert 59 <= flooded(schedule, 10.0, 60) <= 61
+    schedule.want()
+    schedule.begin(70.0)
+    schedule.answered(70.0, interval_s=1000.0, moved=True)
+    schedule.hint()
+    assert not schedule.begin(70.04)
+    assert schedule.begin(70.06)
 
 
 def test_a_flood_of_hints_does_not_hold_up_a_wanted_read(schedule: ReadSchedule) -> None:
@@ -116,3 +142,38 @@ def test_losing_redis_brings_the_next_read_forward_and_never_back(schedule: Read
     assert schedule.next_s(1.0) <= 2.25
     schedule.sooner(1.0, interval_s=1000.0)
     assert schedule.next_s(1.0) <= 2.25
+
+
+@pytest.mark.parametrize("ask", [ReadSchedule.hint, ReadSchedule.want])
+def test_a_standby_is_asked_again_for_what_it_was_asked_for(
+    schedule: ReadSchedule, ask: Callable[[ReadSchedule], None]
+) -> None:
+    ask(schedule)
+    now_s, reads = 1.0, 0
+    while schedule.begin(now_s):
+        reads += 1
+        schedule.answered(now_s, interval_s=10.0, in_recovery=True, moved=False)
+        now_s = min(schedule.next_s(now_s), now_s + 2.0)
+    assert reads == MAX_MISSES + 1
+    assert 1.0 < now_s - 2.0 - 1.0 < 6.0  # and then with the next comparison
+    assert schedule.next_s(now_s) > now_s
+
+
+def test_a_standby_that_moved_may_have_more_to_come(schedule: ReadSchedule) -> None:
+    schedule.hint()
+    assert schedule.begin(1.0)
+    schedule.answered(1.0, interval_s=10.0, in_recovery=True, moved=True)
+    assert schedule.next_s(1.0) < 1.1
+
+
+def test_the_primary_is_not_asked_again_for_a_hint(schedule: ReadSchedule) -> None:
+    schedule.hint()
+    assert schedule.begin(1.0)
+    schedule.answered(1.0, interval_s=10.0, moved=False)
+    assert schedule.next_s(1.0) > 8.0
+
+
+def test_a_standby_is_not_asked_again_for_a_comparison(schedule: ReadSchedule) -> None:
+    assert schedule.begin(15.0)
+    schedule.answered(15.0, interval_s=10.0, in_recovery=True, moved=False)
+    assert schedule.next_s(15.0) > 22.0

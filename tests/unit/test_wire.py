@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import sys
 
 import pytest
 from hypothesis import given
@@ -16,22 +17,28 @@ from tests.support.chains import KEYRING, Truth, published, signed
 CHANNEL = b"config:ai:@commits"
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
 KEYS = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,20}", fullmatch=True)
-HEADS = st.builds(Head, st.integers(0, 2**63 - 1), st.binary(min_size=32, max_size=32))
+DIGESTS = st.binary(min_size=32, max_size=32)
 CHANGES = st.one_of(
     st.tuples(KEYS, st.none() | TEXTS).map(lambda pair: Change(*pair)),
     st.builds(lambda key: Change(key, deleted=True), KEYS),
     st.builds(lambda key: Change(key, withheld=True), KEYS),
 )
+TRACES: st.SearchStrategy[dict[str, str]] = st.fixed_dictionaries(
+    {"traceparent": st.from_regex(r"00-[1-9a-f][0-9a-f]{31}-[1-9a-f][0-9a-f]{15}-0[01]", fullmatch=True)},
+    optional={"tracestate": st.from_regex(r"[a-z]{1,9}=[!-~]{1,9}", fullmatch=True)},
+) | st.just({})
 CHANGE_SETS = st.builds(
-    ChangeSet,
+    lambda revision, digests, **rest: ChangeSet(
+        parent=Head(revision, digests[0]), head=Head(revision + 1, digests[1]), **rest
+    ),
+    st.integers(0, 2**63 - 2),
+    st.tuples(DIGESTS, DIGESTS),
     service=st.sampled_from(["ai", "Web.hook-2", "_"]),
-    parent=HEADS,
-    head=HEADS,
     changes=st.lists(CHANGES, max_size=4).map(tuple),
     at=TEXTS,
     by=TEXTS,
     reason=st.none() | TEXTS,
-    trace=st.dictionaries(TEXTS, TEXTS, max_size=2),
+    trace=TRACES,
 )
 
 
@@ -167,12 +174,30 @@ def test_a_change_of_an_unknown_form_makes_it_a_hint(changes: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "head", [[1, "00"], [True, "00" * 32], ["1", "00" * 32], [1.0, "00" * 32], [1], None, [1, "zz" * 32]]
-)
+    "head",
+    [
+        [1, "00"], [True, "00" * 32], ["1", "00" * 32], [1.0, "00" * 32], [1], None, [1, "zz" * 32], [7, "00" * 32],
+        [-1, "00" * 32], [2**63, "00" * 32], [10**30, "00" * 32], [1, 7], [1, "00" * 32, 1],
+    ],
+)  # fmt: skip
 def test_a_head_of_an_unknown_form_makes_it_a_hint(head: object) -> None:
     for name in ("head", "parent"):
         body = body_of(signed(sample())[1]) | {name: head}
         assert isinstance(decode(CHANNEL, seal(json.dumps(body).encode()), KEYRING), Hint)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("by", 7), ("at", None), ("service", ["ai"]), ("reason", ["why"]), ("trace", {"a": 1})]
+)
+def test_a_story_that_is_no_text_makes_it_a_hint(name: str, value: object) -> None:
+    body = body_of(signed(sample())[1]) | {name: value}
+    assert isinstance(decode(CHANNEL, seal(json.dumps(body).encode()), KEYRING), Hint)
+
+
+def test_a_leap_over_revisions_that_nobody_could_ask_about_is_a_hint() -> None:
+    top = 2**63 - 1
+    body = body_of(signed(sample())[1]) | {"parent": [top, "00" * 32], "head": [top + 1, "11" * 32]}
+    assert isinstance(decode(CHANNEL, seal(json.dumps(body).encode()), KEYRING), Hint)
 
 
 def test_deeply_nested_json_is_a_hint() -> None:
@@ -213,6 +238,17 @@ def test_without_a_key_only_the_plain_form_goes_out() -> None:
     assert list(messages(Truth().commit(threshold="0.90"), {})) == [("config:ai:threshold", b"0.90")]
 
 
+@pytest.mark.parametrize(
+    "trace", [{"traceparent": "x" * 100_000}, {"traceparent": 7}, {"user": "ann"}, [["traceparent"]], "traceparent", 7]
+)
+def test_a_trace_of_another_form_stays_behind_and_the_change_set_is_taken(trace: object) -> None:
+    change_set = sample()
+    found = decode(CHANNEL, seal(json.dumps(body_of(encode(change_set, KEYRING)) | {"trace": trace}).encode()), KEYRING)
+    assert found == change_set
+    assert isinstance(found, ChangeSet)
+    assert found.trace == {}
+
+
 def test_a_withheld_value_is_in_no_message() -> None:
     canary = "canary-4711"
     change_set = Truth().commit(threshold="0.90", token=canary, withhold=["token"])
@@ -248,3 +284,13 @@ def test_the_largest_change_set_with_values_stays_below_the_limit(filler: str) -
     data = signed(change_set)[1]
     assert len(data) <= MAX_MESSAGE_BYTES
     assert decode(CHANNEL, data, KEYRING) == change_set
+
+
+def test_a_value_that_was_read_is_kept_by_nobody_else() -> None:
+    channel, data = signed(Truth().commit(threshold="a value that comes once"))
+    news = decode(channel, data, KEYRING)
+    assert isinstance(news, ChangeSet)
+    text = news.changes[0].text
+    del news
+    mine = "".join(["a value", " of mine"])
+    assert sys.getrefcount(text) == sys.getrefcount(mine)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from hotconfig.cli import auditing, demonstrating, diagnosing, looking, migrating, watching, writing
+from hotconfig.cli import auditing, demonstrating, diagnosing, looking, migrating, relaying, watching, writing
 from hotconfig.cli.checks.local import installed
 from hotconfig.cli.exits import MEANINGS, USAGE
 from hotconfig.cli.output import Output, tolerate_any_text
@@ -51,6 +51,7 @@ migrating.add_to(app)
 looking.add_to(app)
 writing.add_to(app)
 watching.add_to(app)
+relaying.add_to(app)
 auditing.add_to(app)
 diagnosing.add_to(app)
 

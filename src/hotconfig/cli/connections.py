@@ -22,7 +22,10 @@ NO_DATABASE = (
     "no database: set HOTCONFIG_DATABASE_URL or give --database-url postgresql://user:password@host:5432/database"
 )
 NO_LIBPQ = "psycopg cannot be loaded, most likely for want of libpq: pip install 'hotconfig[binary]'"
-_REDIS = ("redis://", "rediss://", "unix://")
+_REDIS = (
+    *("redis://", "rediss://", "unix://"),
+    *("redis+sentinel://", "rediss+sentinel://", "redis+cluster://", "rediss+cluster://"),
+)
 _REDIS_URL = "the Redis URL (--redis-url or HOTCONFIG_REDIS_URL)"
 _KEYWORDS = re.compile(r"\s*\w+\s*=")
 
@@ -64,7 +67,8 @@ class Connections:
             raise ConfigurationError(f"{_REDIS_URL} is not Redis's: it has to begin with {', '.join(_REDIS)}")
         if self.redis_url:
             try:
-                _ = urlsplit(self.redis_url).port
+                for host in urlsplit(self.redis_url).netloc.rpartition("@")[2].split(","):
+                    _ = urlsplit(f"//{host}").port
             except ValueError:
                 raise ConfigurationError(
                     f"{_REDIS_URL} cannot be read: it has to look like redis://user:password@host:6379/0, and a "

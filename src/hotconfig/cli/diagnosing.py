@@ -66,6 +66,8 @@ def _examine(connections: Connections, *, write: bool) -> Iterator[Finding]:
         reachable = not any(finding.state == PROBLEM for finding in examined)
     if reachable:
         yield from _examine_stored(connections)
+    if reachable and database_url is not None and connections.redis_url:
+        yield from _examine_relay(database_url, connections.schema)
     try:
         yield from _examine_news(connections.redis)
     except ConfigurationError as error:
@@ -91,6 +93,12 @@ def _examine_stored(connections: Connections) -> Iterator[Finding]:
 
     with connections.archive() as archive:
         yield from check_stored(archive)
+
+
+def _examine_relay(url: str, schema: str) -> Iterator[Finding]:
+    from hotconfig.cli.checks.relay import check_relay  # noqa: PLC0415 - psycopg may find no libpq
+
+    yield from check_relay(url, schema)
 
 
 def _examine_news(url: str | None) -> Iterator[Finding]:

@@ -9,11 +9,14 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final, NamedTuple
+
+from hotconfig.core.tracecontext import NO_TRACE
 
 CANONICAL_TAG: Final = "hotconfig1"
 DIGEST_BYTES: Final = 32
+MAX_REVISION: Final = 2**63 - 1
+"""PostgreSQL's ``bigint``. A revision beyond it could not even be asked about."""
 
 
 class Head(NamedTuple):
@@ -54,7 +57,7 @@ class ChangeSet(NamedTuple):
     at: str
     by: str
     reason: str | None = None
-    trace: Mapping[str, str] = MappingProxyType({})
+    trace: Mapping[str, str] = NO_TRACE
 
     @property
     def complete(self) -> bool:

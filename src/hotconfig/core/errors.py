@@ -13,6 +13,7 @@ The branches follow what the caller can do about it::
     │   ├── AccessDeniedError          wrong credentials, or a privilege is missing
     │   ├── SchemaMissingError         the tables are missing or older than this version of hotconfig
     │   ├── InvalidStateError          what PostgreSQL holds does not validate against your class
+    │   ├── LastKnownGoodError         the last-known-good file cannot be read, believed or written
     │   └── EmbeddedServerError        no embedded server for this platform, or it did not start
     └── UsageError                     mend your code
         ├── DeclarationError           the settings class cannot be used as it is declared
@@ -78,6 +79,17 @@ class InvalidStateError(ConfigurationError):
     def __init__(self, message: str, problems: dict[str, str] | None = None) -> None:
         super().__init__(message)
         self.problems: dict[str, str] = dict(problems or {})
+
+
+class LastKnownGoodError(ConfigurationError):
+    """The last-known-good file cannot be read, believed or written. ``reason`` says which, in a few fixed words.
+
+    It never comes alone: :class:`DatabaseUnavailableError` is raised from it, or it is logged.
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class EmbeddedServerError(ConfigurationError):

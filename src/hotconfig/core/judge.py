@@ -69,11 +69,11 @@ class Reading(Enum):
     FORWARD = "forward"
     """Apply the changes on top of what the reader has."""
     REPLACE = "replace"
-    """The reader had nothing yet: take all keys."""
+    """The reader had nothing yet, or not all: take all keys."""
     REWIND = "rewind"
-    """The primary does not hold the reader's digest (restore, failover, forgery): take all keys, loudly."""
+    """PostgreSQL does not hold the reader's digest (restore, failover, forgery): take all keys, loudly."""
     BEHIND = "behind"
-    """A standby that has not caught up: keep what the reader has."""
+    """A standby that has not reached the reader's revision: keep what the reader has."""
     OVERTAKEN = "overtaken"
     """The reader moved on while the read was under way, past what it saw: nothing to do."""
     AGAIN = "again"
@@ -90,7 +90,21 @@ def judge_loaded(loaded: Loaded, head: Head | None) -> Reading:
         return Reading.OVERTAKEN if loaded.known and loaded.head.revision < head.revision else Reading.AGAIN
     if loaded.known:
         return Reading.FORWARD
-    return Reading.BEHIND if loaded.in_recovery else Reading.REWIND
+    # A standby that has the reader's revision, or a later one, and not its digest is no longer merely behind.
+    behind = loaded.in_recovery and loaded.head.revision < head.revision
+    return Reading.BEHIND if behind else Reading.REWIND
+
+
+def judge_whole(loaded: Loaded, head: Head, begun: Head) -> Reading:
+    """Hold a read of everything against a reader that lacks some values of its head, and needs them all.
+
+    ``begun`` is the head that the reader was given without those values.
+    """
+    if loaded.head.revision < begun.revision:
+        return Reading.BEHIND if loaded.in_recovery else Reading.REWIND
+    if loaded.head.revision == begun.revision and loaded.head != begun:
+        return Reading.REWIND
+    return Reading.AGAIN if loaded.head.revision < head.revision else Reading.REPLACE
 
 
 def applied(texts: Mapping[str, str | None], changes: tuple[Change, ...]) -> dict[str, str | None]:

@@ -9,16 +9,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, TypeVar
+from datetime import datetime
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
 from hotconfig.core.candidate import Blueprint, Built
 from hotconfig.core.chain import ChangeSet, Head, genesis
-from hotconfig.core.judge import Loaded, Reading, Verdict, applied, judge, judge_loaded
+from hotconfig.core.judge import Loaded, Reading, Verdict, applied, judge, judge_loaded, judge_whole
 from hotconfig.core.listeners import Changed, differing
 from hotconfig.core.live import new_live, swap
 from hotconfig.core.outcomes import Applied, Duplicate, NeedsRead, Outcome, Rejected, Stage, Stale
+from hotconfig.core.status import Origin
+from hotconfig.core.tracecontext import NO_TRACE
 from hotconfig.core.wire import Hint, Keyring, Undecodable, decode
 
 logger = logging.getLogger("hotconfig.line")
@@ -27,6 +30,23 @@ M = TypeVar("M", bound=BaseModel)
 
 MAX_WAITING: Final = 64
 """How many change sets of one service may wait for their parents before PostgreSQL is asked instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class StandIn:
+    """What a service shows until PostgreSQL answers: the texts of a head that somebody kept, or none at all.
+
+    ``withheld`` are keys that the kept texts lack, ``confirmed_at`` is when PostgreSQL last confirmed them.
+    """
+
+    head: Head | None = None
+    texts: Mapping[str, str | None] = field(default_factory=dict[str, "str | None"], repr=False)
+    withheld: frozenset[str] = frozenset()
+    confirmed_at: datetime | None = None
+
+    @property
+    def origin(self) -> Origin:
+        return Origin.DEFAULTS if self.head is None else Origin.LAST_KNOWN_GOOD
 
 
 @dataclass(slots=True)
@@ -52,11 +72,12 @@ class Followed(Generic[M]):
     waiting: dict[Head, ChangeSet] = field(default_factory=dict[Head, ChangeSet], repr=False)
     base: dict[str, str | None] = field(default_factory=dict[str, "str | None"], repr=False)
     echoes: set[str] = field(default_factory=set[str])
+    stand_in: StandIn | None = None
 
     # lenient: at the first load, keys that do not validate fall back to defaults. accepted: change sets that ``head``
     # and ``texts`` include already and the live object does not; ``base`` are the texts before the first of them.
     # waiting: change sets by the parent that is missing here. echoes: keys whose plain message, still to come, will
-    # be empty and will prove nothing.
+    # be empty and will prove nothing. stand_in: what is shown is not PostgreSQL's word yet.
 
     @property
     def service(self) -> str:
@@ -64,9 +85,14 @@ class Followed(Generic[M]):
 
     def reborn(self) -> Followed[M]:
         """The same live object, to be loaded anew: whoever drove the line may have been stopped in the middle."""
-        head = self.head or self.inherited
         return Followed(
-            self.blueprint, self.lenient, live=self.live, current=self.current, shown=self.shown, inherited=head
+            self.blueprint,
+            self.lenient,
+            live=self.live,
+            current=self.current,
+            shown=self.shown,
+            stand_in=self.stand_in,
+            inherited=self.head or self.inherited,
         )
 
 
@@ -115,12 +141,37 @@ class Line:
                 outcomes += self._flush(followed)
         return outcomes
 
-    def load(self, loaded: Loaded) -> Outcome:  # noqa: PLR0911 - one return per reading
+    def stand_in(self, followed: Followed[Any], given: StandIn) -> Outcome | None:
+        """Show what is given until PostgreSQL answers. None: something is shown already, or nobody wants it any more.
+
+        ``Rejected``: the class does not accept it, and nothing is shown.
+        """
+        if followed.live is not None or self.followed.get(followed.service) is not followed:
+            return None
+        built = followed.blueprint.build(given.texts)
+        if built.instance is None and followed.lenient:
+            built = followed.blueprint.build_without_bad_keys(given.texts)
+        revision = given.head.revision if given.head is not None else 0
+        if built.instance is None:
+            return Rejected(followed.service, revision, Stage.VALIDATE, built.problems)
+        followed.stand_in = given
+        followed.texts, followed.head, followed.shown = dict(given.texts), given.head, given.head
+        followed.unknown, followed.problems = built.unknown, built.problems
+        followed.current, followed.live = built.instance, new_live(built.instance)
+        return Applied(followed.service, revision, followed.blueprint.keys, first=True)
+
+    def load(self, loaded: Loaded) -> Outcome:
         """Take what PostgreSQL says about one service."""
         followed = self.followed.get(loaded.service)
         if followed is None:
             return Stale(loaded.service)
-        match judge_loaded(loaded, followed.head):
+        reading = _reading(followed, loaded)
+        if reading not in (Reading.BEHIND, Reading.OVERTAKEN, Reading.AGAIN):
+            followed.stand_in = None
+        return self._take(followed, loaded, reading)
+
+    def _take(self, followed: Followed[Any], loaded: Loaded, reading: Reading) -> Outcome:
+        match reading:
             case Reading.CURRENT:
                 return Duplicate(loaded.service)
             case Reading.BEHIND | Reading.OVERTAKEN:
@@ -130,11 +181,9 @@ class Line:
             case Reading.FORWARD:
                 texts = applied(followed.texts, loaded.changes)
                 return self._adopt(followed, loaded, texts, rewound=False)
-            case Reading.REPLACE if followed.inherited is None or followed.inherited.revision <= loaded.head.revision:
+            case Reading.REPLACE:
                 return self._adopt(followed, loaded, applied({}, loaded.changes), rewound=False)
-            case Reading.REPLACE if loaded.in_recovery:
-                return Stale(loaded.service)  # a forked child asks a standby that lacks what its parent has
-            case Reading.REPLACE | Reading.REWIND:
+            case Reading.REWIND:
                 logger.error(
                     "service %r: PostgreSQL does not know revision %s any more and stands at %s: "
                     "restored or failed over; taking what it holds now",
@@ -237,8 +286,10 @@ class Line:
             followed.live = new_live(built.instance)
             followed.current, followed.shown = built.instance, head
             return Applied(followed.service, head.revision, followed.blueprint.keys, first=True)
+        # Who waits for the revision goes on when it says `shown`. And `current` is what listeners know: whoever takes
+        # up an interrupted line, such as a forked child, tells them the difference.
         swap(followed.live, built.instance)
-        followed.current, followed.shown = built.instance, head
+        followed.shown = head
         keys = differing(old, built.instance)
         if keys:
             self._tell(
@@ -254,25 +305,38 @@ class Line:
                     story.rewound,
                 )
             )
-        return Applied(followed.service, head.revision, keys, story.by, rewound=story.rewound)
+        followed.current = built.instance
+        return Applied(followed.service, head.revision, keys, story.by, rewound=story.rewound, trace=story.trace)
 
 
-@dataclass(frozen=True, slots=True)
-class _Story:
+class _Story(NamedTuple):
     """Who, why and when, as far as it can be told of several commits at once."""
 
     by: str | None
     reason: str | None
     at: str | None
     rewound: bool = False
+    trace: Mapping[str, str] = NO_TRACE
 
     @classmethod
     def of(cls, change_sets: Iterable[ChangeSet]) -> _Story:
         *others, last = change_sets
-        alone = not others
-        return cls(last.by if alone else None, last.reason if alone else None, last.at)
+        if others:
+            return cls(None, None, last.at)
+        return cls(last.by, last.reason, last.at, trace=last.trace)
 
 
 def head_of(followed: Followed[Any]) -> Head:
-    """Where a read should start from: the reader's head, or the service's beginning."""
-    return followed.head if followed.head is not None else genesis(followed.service)
+    """Where a read should start from: the reader's head, or the service's beginning if it lacks anything."""
+    if followed.head is None or (followed.stand_in is not None and followed.stand_in.withheld):
+        return genesis(followed.service)
+    return followed.head
+
+
+def _reading(followed: Followed[Any], loaded: Loaded) -> Reading:
+    inherited, stand_in = followed.inherited, followed.stand_in
+    if followed.head is None and inherited is not None:  # a forked child, and a standby may lack what its parent has
+        return judge_whole(loaded, inherited, inherited)
+    if followed.head is None or stand_in is None or stand_in.head is None or not stand_in.withheld:
+        return judge_loaded(loaded, followed.head)
+    return judge_whole(loaded, followed.head, stand_in.head)

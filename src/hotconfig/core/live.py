@@ -78,6 +78,15 @@ def current(live: M) -> M:
     raise NotBoundError(f"this {type(live).__name__} is not a live object: use the one that bind() returned")
 
 
+def snapshot(settings: M) -> M:
+    """One immutable, consistent view of all fields: read several of them from it. Costs no I/O and no lock.
+
+    Raises:
+        NotBoundError: ``settings`` is not a live object.
+    """
+    return current(settings)
+
+
 def guard(settings_class: type[BaseModel]) -> None:
     """Let assignments to sealed instances of the class raise; ordinary instances stay what they were."""
     set_attribute: Callable[[Any, str, Any], None] = settings_class.__setattr__

@@ -20,7 +20,7 @@ class Applied:
     """The head moved and the live object shows it.
 
     ``keys`` are those whose value really differs; at the ``first`` load all. ``by`` made the commit, where it was one.
-    ``rewound``: PostgreSQL went back.
+    ``rewound``: PostgreSQL went back. ``trace``: of the commit, if its writer was traced.
     """
 
     service: str
@@ -29,6 +29,7 @@ class Applied:
     by: str | None = field(default=None, compare=False)
     first: bool = field(default=False, compare=False)
     rewound: bool = field(default=False, compare=False)
+    trace: Mapping[str, str] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

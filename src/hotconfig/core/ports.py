@@ -9,16 +9,21 @@ from uuid import UUID
 
 from hotconfig.core.chain import Change, ChangeSet, Head
 from hotconfig.core.judge import Loaded
+from hotconfig.core.relaying import Missed, Standing
 from hotconfig.core.wire import Keyring
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one read says: every asked service, and the keys that signatures are verified with."""
+    """What one read says: every asked service, and the keys that signatures are verified with.
+
+    ``caught_up``: of a standby, that it is connected to its primary and shows all that it has received.
+    """
 
     loaded: tuple[Loaded, ...]
     keyring: Keyring
     in_recovery: bool
+    caught_up: bool = False
 
 
 class Reader(Protocol):
@@ -92,6 +97,10 @@ class Writer(Protocol):
         """Let go of the connections."""
         ...
 
+    def abandon(self) -> None:
+        """In a forked child: close the copies of the idle sockets, send nothing."""
+        ...
+
 
 class Announcer(Protocol):
     """Tells readers about commits. Used by any number of threads."""
@@ -106,6 +115,10 @@ class Announcer(Protocol):
 
     def close(self) -> None:
         """Let go of the connections."""
+        ...
+
+    def abandon(self) -> None:
+        """In a forked child: close the copies of the idle sockets, send nothing."""
         ...
 
 
@@ -162,6 +175,52 @@ class Subscription(Protocol):
 
     def close(self) -> None:
         """Close the socket."""
+        ...
+
+    def abandon(self) -> None:
+        """In a forked child: close the copy of the socket, send nothing."""
+        ...
+
+
+class RelaySession(Protocol):
+    """What the relay asks of the truth, on one connection. Used by the relay's thread.
+
+    1. ``try_lead`` never waits. At most one session at a time holds the role, and loses it when it ends.
+    2. A session that is silent for longer than its documented bound is ended by the server.
+    3. It hears of every commit that is made after it was opened.
+    4. Any error is final: the object is discarded and a new one opened.
+    """
+
+    def try_lead(self) -> bool:
+        """Take the role if it is free."""
+        ...
+
+    def standings(self) -> list[Standing]:
+        """Where every service stands."""
+        ...
+
+    def keyring(self) -> Keyring:
+        """The signing keys as they are now."""
+        ...
+
+    def missed(self, asked: Mapping[str, Head]) -> list[Missed]:
+        """What was committed after these heads, from one snapshot; nothing of services without a commit."""
+        ...
+
+    def beat(self) -> None:
+        """A sign of life, and a look whether the server gives one."""
+        ...
+
+    def fileno(self) -> int:
+        """The socket to wait on."""
+        ...
+
+    def receive(self) -> list[Notified]:
+        """The notifications that have arrived. Does not block."""
+        ...
+
+    def close(self) -> None:
+        """Close the socket, and give up the role."""
         ...
 
     def abandon(self) -> None:

@@ -1,5 +1,7 @@
 """Frames of RESP2, the protocol of Redis, as a subscriber hears them: read from any pieces, without ever waiting.
 
+Of RESP3 as much as a subscriber meets there that asks for nothing but PING and ROLE: pushes, and its null.
+
 redis-py reads a frame whole, blocking, or breaks the connection when it has come half. The line may do neither.
 """
 
@@ -10,8 +12,12 @@ from typing import Final
 
 MAX_BULK_BYTES: Final = 1024 * 1024
 """Longer strings are dropped as they come in, and stand as None; nothing that hotconfig publishes is as long."""
+MAX_ITEMS: Final = 256
+"""A subscriber hears arrays of two to four; a master's answer to ROLE holds one item per replica."""
+MAX_DEPTH: Final = 3
+"""That answer is the deepest there is: an array of replicas, each an array. What promises more is not Redis."""
 
-_STRING, _ERROR, _NUMBER, _BULK, _ARRAY = b"+-:$*"
+_STRING, _ERROR, _NUMBER, _BULK, _ARRAY, _PUSH, _NULL = b"+-:$*>_"
 
 _HEARD: Final = re.compile(
     rb"\*4\r\n\$8\r\npmessage\r\n\$(\d{1,4})\r\n([^\r]*)\r\n\$(\d{1,4})\r\n([^\r]*)\r\n\$(\d{1,7})\r\n"
@@ -23,7 +29,7 @@ Value = bytes | int | list["Value"] | None
 
 
 class ProtocolError(Exception):
-    """What came is no RESP2. The connection is of no more use."""
+    """What came is no such frame. The connection is of no more use."""
 
 
 class _IncompleteError(Exception):
@@ -41,7 +47,7 @@ class FrameReader:
         """Take some bytes, return the frames that they complete.
 
         Raises:
-            ProtocolError: they are no RESP2.
+            ProtocolError: they are no such frames.
         """
         if self._skip:
             dropped = min(self._skip, len(data))
@@ -89,7 +95,7 @@ def _heard(data: bytes, at: int) -> tuple[Value, int] | None:
     return [b"pmessage", pattern, channel, data[begin:end]], end + 2
 
 
-def _value(data: bytes, at: int) -> tuple[Value, int]:
+def _value(data: bytes, at: int, depth: int = 0) -> tuple[Value, int]:
     end = data.find(b"\r\n", at)
     if end < 0:
         if len(data) - at > MAX_BULK_BYTES:
@@ -100,14 +106,16 @@ def _value(data: bytes, at: int) -> tuple[Value, int]:
         return data[at + 1 : end], end + 2
     if kind == _ERROR:
         return data[at:end], end + 2
+    if kind == _NULL:
+        return None, end + 2
     try:
         number = int(data[at + 1 : end])
     except ValueError:
         raise ProtocolError(f"a frame cannot begin with {data[at : at + 1]!r}, or its length is none") from None
     if kind == _BULK:
         return _bulk(data, at, end + 2, number)
-    if kind == _ARRAY:
-        return _array(data, end + 2, number)
+    if kind in (_ARRAY, _PUSH) and depth < MAX_DEPTH and number <= MAX_ITEMS:
+        return _array(data, end + 2, number, depth + 1)
     if kind == _NUMBER:
         return number, end + 2
     raise ProtocolError(f"a frame cannot begin with {data[at : at + 1]!r}")
@@ -124,11 +132,11 @@ def _bulk(data: bytes, begin: int, at: int, length: int) -> tuple[Value, int]:
     return data[at:end], end + 2
 
 
-def _array(data: bytes, at: int, length: int) -> tuple[Value, int]:
+def _array(data: bytes, at: int, length: int, depth: int) -> tuple[Value, int]:
     if length < 0:
         return None, at
     values: list[Value] = []
     for _ in range(length):
-        value, at = _value(data, at)
+        value, at = _value(data, at, depth)
         values.append(value)
     return values, at

@@ -17,6 +17,10 @@ SUBSCRIBE_PATIENCE_S: Final = 1.5
 """How long a first load waits for the subscription to be confirmed, before it reads without one."""
 HINTED_READS_PER_S: Final = 20.0
 HINTED_READS_BURST: Final = 10.0
+MAX_MISSES: Final = 8
+"""How often in a row a standby may have nothing new, for some three seconds; then the next regular read does."""
+IDLE_READS_PER_S: Final = 1.0
+"""What hints still get when reads have found nothing new: a flood of forgeries reaches a thousand readers at once."""
 MAX_PATIENT: Final = 1000
 """Messages of one service that may wait to be judged again. Beyond, PostgreSQL is asked anyway."""
 
@@ -33,7 +37,8 @@ class ReadSchedule:
     """One read at a time, for all services together. One thread's own.
 
     Reads that somebody waits for, that a confirmed subscription asks for, or that are due go at once. Reads that a
-    mere hint asks for are rationed, since anybody who reaches Redis can send hints.
+    mere hint asks for are rationed, since anybody who reaches Redis can send hints; the ration halves with every such
+    read that finds nothing new, and is whole again with the first that does.
     """
 
     def __init__(self, now_s: float, rng: random.Random) -> None:
@@ -44,7 +49,11 @@ class ReadSchedule:
         self._wanted = False
         self._hinted = False
         self._under_way = False
+        self._routine = False
+        self._was_rationed = False
         self._failures = 0
+        self._promised = False
+        self._misses = 0
         self._due_s = now_s
 
     def want(self) -> None:
@@ -90,15 +99,36 @@ class ReadSchedule:
             return False
         if rationed:
             self._bucket.take(now_s)
+        self._routine = not (self._wanted or self._hinted)
+        self._was_rationed = rationed and not self._wanted
+        if not self._routine and not self._promised:
+            self._promised, self._misses = True, 0
         self._wanted = self._hinted = False
         self._under_way = True
         return True
 
-    def answered(self, now_s: float, interval_s: float) -> None:
-        """The read is over; the next is due after about ``interval_s``."""
+    @property
+    def unprompted(self) -> bool:
+        """The read under way, or the last one, was merely due, and nothing has asked for one since."""
+        return self._routine and not (self._wanted or self._hinted)
+
+    def answered(self, now_s: float, interval_s: float, *, in_recovery: bool = False, moved: bool = True) -> None:
+        """The read is over; the next is due after about ``interval_s``.
+
+        A standby (``in_recovery``) that was asked for a reason may not have received yet what the reason was. It is
+        soon asked again, until it had nothing new (``moved`` is false) for some time.
+        """
         self._under_way = False
         self._failures = 0
+        if moved:
+            self._bucket.rate_per_s = HINTED_READS_PER_S
+        elif self._was_rationed:
+            self._bucket.rate_per_s = max(IDLE_READS_PER_S, self._bucket.rate_per_s / 2)
         self._due_s = now_s + jittered(interval_s, self._rng)
+        self._misses = 0 if moved else self._misses + 1
+        self._promised = self._promised and in_recovery and self._misses <= MAX_MISSES
+        if self._promised:
+            self._due_s = min(self._due_s, now_s + self._backoff.delay_s(max(1, self._misses), self._rng))
 
     def failed(self, now_s: float) -> bool:
         """The read did not work: back off. True: nor did the one before."""

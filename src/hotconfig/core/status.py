@@ -18,11 +18,38 @@ class State(Enum):
     READY = "READY"
     """Changes arrive, and PostgreSQL confirmed the values lately."""
     DEGRADED = "DEGRADED"
-    """Redis is away. The values stay, and changes arrive by polling PostgreSQL."""
+    """Redis is away. The values stay, and changes arrive through PostgreSQL."""
     STALE = "STALE"
-    """PostgreSQL has not confirmed the values for longer than the bound. The values stay."""
+    """PostgreSQL is away, or has not confirmed the values for longer than the bound. The values stay."""
     CLOSED = "CLOSED"
     """Closed. The values stay as they were."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """A process came from one state into another, as listeners of :meth:`hotconfig.HotConfig.on_state` see it.
+
+    Attributes:
+        old: The state before.
+        new: The state now.
+        since: When, in UTC.
+        last_error: The newest error of PostgreSQL or Redis; it may be older than the change.
+    """
+
+    old: State
+    new: State
+    since: datetime
+    last_error: str | None = None
+
+
+class Origin(Enum):
+    """Where the values that a live object shows came from."""
+
+    POSTGRESQL = "postgresql"
+    LAST_KNOWN_GOOD = "last_known_good"
+    """From the file of that name, since PostgreSQL was away when the class was bound."""
+    DEFAULTS = "defaults"
+    """From the class's other sources alone, since PostgreSQL was away when the class was bound."""
 
 
 @dataclass(slots=True)
@@ -41,6 +68,8 @@ class Counters:
     connection_failures: int = 0
     rewinds: int = 0
     line_errors: int = 0
+    drift: int = 0
+    restarts: int = 0
 
     def count(self, outcome: Outcome) -> None:
         """Count one outcome."""
@@ -69,6 +98,9 @@ class ServiceStatus:
         problems: Why the newest commit was rejected, by key and without values.
         pinned_keys: Keys that this process does not take from PostgreSQL.
         unknown_keys: Keys in PostgreSQL that the class does not have; they are ignored.
+        origin: Where the values came from; anything but PostgreSQL only until PostgreSQL answers.
+        confirmed_at: With :attr:`Origin.LAST_KNOWN_GOOD`: when PostgreSQL last confirmed what the file holds.
+        withheld_keys: Keys that the file left out, being sensitive; they show what lies below PostgreSQL.
     """
 
     settings_class: str
@@ -78,6 +110,9 @@ class ServiceStatus:
     problems: Mapping[str, str]
     pinned_keys: tuple[str, ...]
     unknown_keys: tuple[str, ...]
+    origin: Origin = Origin.POSTGRESQL
+    confirmed_at: datetime | None = None
+    withheld_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +127,10 @@ class Status:
         counters: Numbers since the start.
         listener_errors: Calls of listeners that raised.
         listener_dropped: Events dropped because a listener was too slow.
+        relay: ``"leading"`` or ``"waiting"`` with ``relay=True``, else ``"off"``.
+        lag_s: How late the line ran at worst within the last one or two minutes, in seconds, after the clock had
+            called for it. Where the application holds the interpreter's lock, or the process was stopped, changes were
+            shown late by as much.
     """
 
     state: State
@@ -103,9 +142,11 @@ class Status:
     counters: Mapping[str, object]
     listener_errors: int
     listener_dropped: int
+    relay: str = "off"
+    lag_s: float = 0.0
 
     @classmethod
-    def before_start(cls, at: datetime, *, closed: bool) -> Status:
+    def before_start(cls, since: datetime, *, closed: bool) -> Status:
         """Of a process that never started."""
         state = State.CLOSED if closed else State.NOT_READY
-        return cls(state, at, None, "unused", None, {}, {}, 0, 0)
+        return cls(state, since, None, "unused", None, {}, {}, 0, 0)

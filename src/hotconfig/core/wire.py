@@ -11,21 +11,19 @@ import hmac
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Any, Final, cast
 
 from pydantic_core import from_json, to_json
 
-from hotconfig.core.chain import DIGEST_BYTES, Change, ChangeSet, Head
+from hotconfig.core.chain import DIGEST_BYTES, MAX_REVISION, Change, ChangeSet, Head
 from hotconfig.core.names import COMMITS, commits_channel, is_key, key_channel, parse_channel
+from hotconfig.core.tracecontext import bounded
 
 TAG: Final = b"hotconfig1"
 MAX_MESSAGE_BYTES: Final = 256 * 1024
 """Longer messages are not looked at. A signed change set stays below it; see ``MAX_INLINE_BYTES``."""
 MAX_INLINE_BYTES: Final = 64 * 1024
 """A change set with more text than this is announced without values: readers fetch them from PostgreSQL."""
-
-_NO_TRACE: Final[Mapping[str, str]] = MappingProxyType({})
 
 Keyring = Mapping[int, bytes]
 """Signing secrets by id. The highest id signs, every one verifies."""
@@ -132,25 +130,38 @@ def _pack(change: Change) -> list[Any]:
 def _unpack(body: bytes) -> ChangeSet | None:
     """A later version may add fields; one that this version needs and does not find makes it a hint."""
     try:
-        raw = cast("dict[str, Any]", from_json(body))
-        trace = raw.get("trace")
+        # Values are not cached: each comes once, and the cache would keep them.
+        raw = cast("dict[str, Any]", from_json(body, cache_strings="keys"))
+        reason = raw.get("reason")
         return ChangeSet(
-            str(raw["service"]),
-            _unpack_head(*raw["parent"]),
-            _unpack_head(*raw["head"]),
+            _str(raw["service"]),
+            *_unpack_heads(raw["parent"], raw["head"]),
             tuple([_unpack_change(*item) for item in cast("list[list[Any]]", raw["changes"])]),
-            str(raw["at"]),
-            str(raw["by"]),
-            raw.get("reason"),
-            {str(k): str(v) for k, v in cast("dict[str, str]", trace).items()} if trace else _NO_TRACE,
+            _str(raw["at"]),
+            _str(raw["by"]),
+            None if reason is None else _str(reason),
+            bounded(raw.get("trace")),
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
+def _str(value: object) -> str:
+    if type(value) is not str:
+        raise ValueError("not a text")
+    return value
+
+
+def _unpack_heads(parent: list[Any], head: list[Any]) -> tuple[Head, Head]:
+    before, after = _unpack_head(*parent), _unpack_head(*head)
+    if after.revision != before.revision + 1:
+        raise ValueError("not one commit")
+    return before, after
+
+
 def _unpack_head(revision: int, digest: str) -> Head:
     raw = bytes.fromhex(digest)
-    if type(revision) is not int or len(raw) != DIGEST_BYTES:
+    if type(revision) is not int or not 0 <= revision <= MAX_REVISION or len(raw) != DIGEST_BYTES:
         raise ValueError("not a head")
     return Head(revision, raw)
 

@@ -6,15 +6,17 @@ Must not know what is read or written over them.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import select
 import threading
 from collections.abc import Generator
-from typing import Any, Final, LiteralString, TypeVar
+from time import monotonic
+from typing import Any, Final, LiteralString, Self, TypeVar
 
 import psycopg
 from psycopg import conninfo, errors, sql
-from psycopg.abc import PQGen
+from psycopg.abc import PQGen, Query
 
 from hotconfig.core.errors import (
     AccessDeniedError,
@@ -24,10 +26,16 @@ from hotconfig.core.errors import (
     HotConfigError,
     SchemaMissingError,
 )
+from hotconfig.postgres.address import Parts, describe, for_writing, parse
+
+logger = logging.getLogger("hotconfig.postgres")
 
 T = TypeVar("T")
 
 CONNECT_TIMEOUT_S: Final = 5
+"""For all addresses of a URL together, unless it says ``connect_timeout``, which counts for each."""
+ADDRESS_TIMEOUT_S: Final = 2
+"""What each address gets at least; psycopg knows no shorter limit."""
 CALL_TIMEOUT_S: Final = 5.0
 STATEMENT_TIMEOUT_MS: Final = 4000
 """Below the client's own deadline, so that the usual slow statement ends with a definite answer."""
@@ -49,39 +57,117 @@ _MISSING: Final = (
 )
 
 
+_SETTLE: Final = """\
+SELECT CASE WHEN pg_backend_pid() = %s
+    THEN set_config('statement_timeout', coalesce(%s, current_setting('statement_timeout')), false) END"""
+
+_LIMIT: Final = sql.SQL("SET LOCAL statement_timeout = {}; ").format(STATEMENT_TIMEOUT_MS)
+
+
 class Session(psycopg.Connection[tuple[Any, ...]]):
     """A connection whose every wait ends after ``call_timeout_s`` seconds, even if the server is frozen.
 
-    libpq's own timeouts do not cover a stopped server: its kernel still acknowledges every packet.
+    libpq's own timeouts do not cover a stopped server: its kernel still acknowledges every packet. ``pooled``: a pooler
+    stands between, and the next statement may meet another server process.
     """
 
     call_timeout_s: float = CALL_TIMEOUT_S
+    pooled: bool = False
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         return super().wait(gen, interval, self.call_timeout_s if timeout is None else timeout)
 
+    def settle(self, statement_timeout_ms: int | None) -> None:
+        """Find out whether a pooler stands between, and have the server end slow statements. One round trip.
 
-def open_session(url: str, *, application_name: str, call_timeout_s: float = CALL_TIMEOUT_S) -> Session:
-    """Connect in autocommit mode. Blocks for at most about ``CONNECT_TIMEOUT_S`` seconds per host.
+        A pooler invents the process number that it tells its clients. Nothing may be set there for longer than a
+        transaction, since it would stay for whoever is next, and no statement be prepared.
+        """
+        limit = None if statement_timeout_ms is None else str(statement_timeout_ms)
+        row = self.execute(_SETTLE, [self.info.backend_pid, limit], prepare=False).fetchone()
+        self.pooled = row is None or row[0] is None
+        if self.pooled:
+            self.prepare_threshold = None
+            if statement_timeout_ms is not None:
+                self.cursor_factory = PooledCursor
+
+
+class PooledCursor(psycopg.ClientCursor[tuple[Any, ...]]):
+    """Sends the limit along with every statement: both make one transaction and one round trip, nothing stays."""
+
+    def execute(
+        self,
+        query: Query,
+        params: Any = None,
+        *,
+        prepare: bool | None = None,  # noqa: ARG002 - psycopg's signature
+        binary: bool | None = None,
+    ) -> Self:
+        super().execute(_limited(query), params, binary=binary)
+        self.nextset()
+        return self
+
+
+def _limited(query: Query) -> bytes | sql.Composed:
+    if isinstance(query, sql.Composable):
+        return _LIMIT + query
+    assert isinstance(query, str | bytes)  # noqa: S101 - nothing else is used here
+    return _LIMIT.as_bytes() + (query.encode() if isinstance(query, str) else query)
+
+
+def open_session(
+    url: str,
+    *,
+    application_name: str,
+    writable: bool = False,
+    call_timeout_s: float = CALL_TIMEOUT_S,
+    statement_timeout_ms: int | None = STATEMENT_TIMEOUT_MS,
+) -> Session:
+    """Connect in autocommit mode.
+
+    Blocks for at most ``CONNECT_TIMEOUT_S`` seconds, or ``ADDRESS_TIMEOUT_S`` for each address if that is more, beside
+    the time that the operating system takes to resolve names, and a second.
+
+    Args:
+        url: One server or several.
+        application_name: What the server shows, unless the URL names another.
+        writable: Of several servers, the one that accepts writes.
+        call_timeout_s: How long the client waits for any answer afterwards.
+        statement_timeout_ms: After which the server gives up; the URL's ``options`` win. None: as the server has it.
 
     Raises:
-        DatabaseUnavailableError: nobody answers, or the server is starting or full.
+        DatabaseUnavailableError: nobody answers, or the server is starting or full, or none accepts writes.
         AccessDeniedError: the credentials or the database name are refused.
         ConfigurationError: the URL cannot be read.
     """
-    given = _parse(url)
+    parts = parse(url)
+    deadline_s = monotonic() + CONNECT_TIMEOUT_S
     with translated(url, "connect"):
-        defaults: dict[str, Any] = {
-            "connect_timeout": CONNECT_TIMEOUT_S,
-            "application_name": application_name,
-            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS}",
-        }
-        session = Session.connect(
-            conninfo.make_conninfo("", **(defaults | {k: v for k, v in given.items() if v is not None})),
-            autocommit=True,
-        )
+        session = _connect(for_writing(parts) if writable else parts, application_name)
+        try:
+            session.call_timeout_s = max(1.0, deadline_s - monotonic())
+            session.settle(None if "statement_timeout" in parts.get("options", "") else statement_timeout_ms)
+        except BaseException:
+            session.close()
+            raise
     session.call_timeout_s = call_timeout_s
     return session
+
+
+def _connect(parts: Parts, application_name: str) -> Session:
+    """Try one address after the other, as psycopg does by itself, but within one limit for all of them."""
+    addresses = conninfo.conninfo_attempts(parts)
+    timeout_s = max(ADDRESS_TIMEOUT_S, CONNECT_TIMEOUT_S // len(addresses))
+    defaults: Parts = {"connect_timeout": timeout_s, "application_name": application_name}
+    failures: list[psycopg.OperationalError] = []
+    for address in addresses:
+        try:
+            return Session.connect(conninfo.make_conninfo("", **(defaults | address)), autocommit=True)
+        except psycopg.OperationalError as failure:
+            failures.append(failure)
+    if len(failures) == 1:
+        raise failures[0]
+    raise psycopg.OperationalError("; ".join(_first_line(failure) for failure in failures)) from failures[-1]
 
 
 class Sessions:
@@ -91,10 +177,11 @@ class Sessions:
     rather than a pool's time-out.
     """
 
-    def __init__(self, url: str, *, application_name: str) -> None:
+    def __init__(self, url: str, *, application_name: str, writable: bool = False) -> None:
         self._url = url
         self._application_name = application_name
-        self._lock = threading.Lock()
+        self._writable = writable
+        self._lock = threading.RLock()  # a signal handler may close what its own thread is using
         self._idle: list[Session] = []
         self._closed = False
 
@@ -102,11 +189,12 @@ class Sessions:
     def borrow(self, action: str, *, fresh: bool = False) -> Generator[Session]:
         """Lend a connection for one action; driver errors inside come out translated.
 
-        ``fresh`` never reuses an idle connection. A connection that broke is not kept.
+        ``fresh`` never reuses an idle connection. A connection that broke is not kept, nor are the idle ones then:
+        their server may be frozen, demoted or replaced as well.
         """
         session = None if fresh else self._take()
         if session is None:
-            session = open_session(self._url, application_name=self._application_name)
+            session = open_session(self._url, application_name=self._application_name, writable=self._writable)
         try:
             with translated(self._url, action):
                 yield session
@@ -124,6 +212,12 @@ class Sessions:
         for session in idle:
             session.close()
 
+    def abandon(self) -> None:
+        """In a forked child: close the copies of the idle sockets, send nothing. Takes no lock."""
+        for session in self._idle:
+            if not session.closed:
+                close_copy(session.fileno())
+
     def _take(self) -> Session | None:
         with self._lock:
             while self._idle:
@@ -139,21 +233,34 @@ class Sessions:
             if usable and not self._closed and len(self._idle) < MAX_IDLE:
                 self._idle.append(session)
                 return
-        session.close()
+            doubtful: list[Session] = []
+            if not usable:
+                doubtful, self._idle = self._idle, []
+        for each in (session, *doubtful):
+            each.close()
 
 
 def _has_something_to_say(session: Session) -> bool:
     """Whether an idle connection is readable: it can only be a farewell."""
-    readable, _, _ = select.select([session.fileno()], [], [], 0)
-    return bool(readable)
+    if not hasattr(select, "poll"):
+        readable, _, _ = select.select([session.fileno()], [], [], 0)
+        return bool(readable)
+    waiting = select.poll()  # select() refuses descriptors from 1,024 up
+    waiting.register(session.fileno(), select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 def close_copy(fileno: int) -> None:
-    """Close this process's copy of an inherited descriptor. Nothing is sent; the parent's stays open."""
+    """Let go of this process's copy of an inherited descriptor. Nothing is sent; the parent's stays open.
+
+    The number leads nowhere from now on: libpq still knows it, and must not meet somebody else's socket there.
+    """
     try:
-        os.close(fileno)
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nowhere, fileno, inheritable=False)
+        os.close(nowhere)
     except OSError:
-        return  # the parent had closed it already
+        logger.debug("the copy of an inherited connection stays open")
 
 
 @contextlib.contextmanager
@@ -182,40 +289,22 @@ def translate(error: psycopg.Error, url: str, action: str) -> HotConfigError:
             "Run `hotconfig migrate`, or name the right schema with HOTCONFIG_SCHEMA."
         )
     if isinstance(error, errors.ReadOnlySqlTransaction):
-        return DatabaseUnavailableError(f"PostgreSQL at {where} only reads: it is a standby, or was demoted ({action})")
+        return DatabaseUnavailableError(
+            f"PostgreSQL at {where} only reads: it is a standby, was demoted, or is set to read-only ({action})"
+        )
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return DatabaseUnavailableError(f"PostgreSQL at {where} did not answer ({action}): {said}")
     return ConfigurationError(f"PostgreSQL at {where} refused to {action}: {said}")
 
 
-def describe(url: str) -> str:
-    """Host, port and database of a URL, for messages: never user or password."""
-    try:
-        parts = conninfo.conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
-        return "<unreadable URL>"
-    host = parts.get("host") or parts.get("hostaddr") or "localhost"
-    return f"{host}:{parts.get('port') or 5432}/{parts.get('dbname') or ''}"
+def only_reads(error: HotConfigError) -> bool:
+    """Whether the server refused because it is a standby or set to read-only; nothing was done then."""
+    return isinstance(error.__cause__, errors.ReadOnlySqlTransaction)
 
 
 def in_schema(template: LiteralString, schema: str) -> sql.Composed:
     """Put the quoted schema name where ``template`` says ``{schema}``."""
     return sql.SQL(template).format(schema=sql.Identifier(schema))
-
-
-def _parse(url: str) -> dict[str, Any]:
-    """Take a URL apart. libpq's own words about a malformed one quote it, password and all: they go no further."""
-    try:
-        parts = conninfo.conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
-        parts = {}
-    ports = str(parts.get("port", "")).split(",")
-    if not parts or not all(port.isdecimal() or not port for port in ports):
-        raise ConfigurationError(
-            "the PostgreSQL URL cannot be read: write postgresql://user:password@host:5432/database, with special "
-            "characters in user and password percent-encoded"
-        )
-    return parts
 
 
 def _first_line(error: psycopg.Error) -> str:

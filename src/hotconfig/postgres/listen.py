@@ -7,13 +7,17 @@ line makes of it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 import psycopg
 from psycopg import sql
 
-from hotconfig.core.errors import ConfigurationError, DatabaseUnavailableError
+from hotconfig.core.errors import ConfigurationError, DatabaseUnavailableError, HotConfigError
 from hotconfig.core.ports import Event, Notified, Pong
-from hotconfig.postgres.connect import Session, close_copy, describe, open_session, translate, translated
+from hotconfig.postgres.address import describe
+from hotconfig.postgres.connect import Session, close_copy, only_reads, open_session, translate, translated
+
+_IMPOSSIBLE: Final = "PostgreSQL at {} {}, where LISTEN does not work: changes are found by polling"
 
 
 class PostgresListener:
@@ -29,16 +33,21 @@ class PostgresListener:
         """Connect and listen. Blocks within the bounds of any connection.
 
         Raises:
-            ConfigurationError: a pooler stands between, on whose connections notifications get lost.
+            ConfigurationError: a pooler stands between, on whose connections notifications get lost; or the only
+                server is a standby, which does not notify.
             DatabaseUnavailableError, AccessDeniedError: as for any connection.
         """
-        session = open_session(url, application_name="hotconfig listener")
+        session = open_session(url, application_name="hotconfig listener", writable=True)
+        if session.pooled:
+            session.close()
+            raise ConfigurationError(_IMPOSSIBLE.format(describe(url), "is behind a connection pooler"))
         try:
             with translated(url, "listen"):
-                _refuse_pooler(url, session)
                 session.execute(sql.SQL("LISTEN {}").format(sql.Identifier(schema)))
-        except BaseException:
+        except BaseException as error:
             session.close()
+            if isinstance(error, HotConfigError) and only_reads(error):
+                raise ConfigurationError(_IMPOSSIBLE.format(describe(url), "is a standby")) from error
             raise
         session.pgconn.nonblocking = 1
         return cls(url, session)
@@ -85,13 +94,3 @@ class PostgresListener:
     def _pongs(self) -> Iterator[Event]:
         while not self._pgconn.is_busy() and self._pgconn.get_result() is not None:
             yield Pong()
-
-
-def _refuse_pooler(url: str, session: Session) -> None:
-    """A pooler invents the process number that it tells its clients."""
-    row = session.execute("SELECT pg_backend_pid()").fetchone()
-    if row is None or row[0] != session.info.backend_pid:
-        raise ConfigurationError(
-            f"PostgreSQL at {describe(url)} is behind a connection pooler, where LISTEN does not work: changes are "
-            "found by polling"
-        )

@@ -84,7 +84,13 @@ def migrate(url: str, schema: str = DEFAULT_SCHEMA) -> tuple[Migration, ...]:
     """
     check_schema_name(schema)
     with (
-        open_session(url, application_name="hotconfig migrate", call_timeout_s=MIGRATE_TIMEOUT_S) as session,
+        open_session(
+            url,
+            application_name="hotconfig migrate",
+            writable=True,
+            call_timeout_s=MIGRATE_TIMEOUT_S,
+            statement_timeout_ms=None,
+        ) as session,
         translated(url, "migrate"),
         session.transaction(),
     ):

@@ -20,7 +20,16 @@ from hotconfig.core.errors import (
 from hotconfig.core.judge import Loaded
 from hotconfig.core.ports import Answer, Order, Written
 from hotconfig.core.wire import Keyring
-from hotconfig.postgres.connect import Session, Sessions, close_copy, in_schema, open_session, translate
+from hotconfig.postgres.connect import (
+    Session,
+    Sessions,
+    close_copy,
+    in_schema,
+    only_reads,
+    open_session,
+    translate,
+    translated,
+)
 
 # One statement, therefore one snapshot: heads, values and keys belong together. Where the asked digest is in the
 # history, the newest history row of each key changed since says what it is now; else all values are sent.
@@ -48,7 +57,8 @@ FROM asked a LEFT JOIN LATERAL (
         AND s.service = a.service AND s.organization_id IS NULL
 ) AS v ON true
 UNION ALL
-SELECT NULL, k.id, k.secret, pg_is_in_recovery(), NULL, NULL, NULL, NULL, NULL, NULL, NULL
+SELECT NULL, k.id, k.secret, pg_is_in_recovery(), NULL, NULL, CASE WHEN EXISTS (SELECT FROM pg_stat_wal_receiver)
+    THEN pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn() END, NULL, NULL, NULL, NULL
 FROM (VALUES (1)) AS server LEFT JOIN {schema}.signing_keys k ON true
 """
 
@@ -67,7 +77,7 @@ FROM {schema}.config_history WHERE service = %(service)s
 class PostgresReader:
     """Reads for the line. One thread's own; connects when first used and anew after any error.
 
-    A call is bounded by the connection's own limits, about ten seconds in all.
+    A call is bounded by the connection's own limits: connecting and one answer, about ten seconds in all.
     """
 
     def __init__(self, url: str, *, schema: str) -> None:
@@ -91,17 +101,26 @@ class PostgresReader:
         for row in rows:
             by_service.setdefault(row[0], []).append(row)
         about_server = by_service.pop(None)
-        in_recovery = bool(about_server[0][3])
+        in_recovery, caught_up = bool(about_server[0][3]), bool(about_server[0][6])
         loaded = tuple(_loaded(name, asked[name], of, in_recovery) for name, of in by_service.items() if name)
-        return Answer(loaded, {int(i): bytes(s) for _, i, s, *_ in about_server if i is not None}, in_recovery)
+        keyring = {int(i): bytes(s) for _, i, s, *_ in about_server if i is not None}
+        return Answer(loaded, keyring, in_recovery, caught_up)
 
     def register(self, service: str, schema_hash: str, json_schema: str) -> None:
-        """Store a class's JSON Schema if it is new; nothing happens where the role may not."""
+        """Store a class's JSON Schema if it is new; nothing happens where the role, or the only server, may not.
+
+        Of several servers it is told to the one that accepts writes, whichever is read.
+        """
         statement = in_schema("SELECT {schema}.register_schema(%s, %s, %s::jsonb)", self._schema)
+        params = [service, schema_hash, json_schema]
         try:
-            self._execute("register the schema", statement, [service, schema_hash, json_schema])
+            self._execute("register the schema", statement, params)
         except AccessDeniedError:
             return
+        except DatabaseUnavailableError as error:
+            if not only_reads(error):
+                raise
+            self._execute_where_writable("register the schema", statement, params)
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -113,6 +132,19 @@ class PostgresReader:
         """In a forked child: close the copy of the socket, send nothing."""
         if self._session is not None and not self._session.closed:
             close_copy(self._session.fileno())
+
+    def _execute_where_writable(self, action: str, statement: Any, params: Any) -> None:
+        try:
+            with (
+                open_session(self._url, application_name="hotconfig reader", writable=True) as session,
+                translated(self._url, action),
+            ):
+                session.execute(statement, params)
+        except AccessDeniedError:
+            return
+        except DatabaseUnavailableError as error:
+            if not only_reads(error):
+                raise
 
     def _execute(self, action: str, statement: Any, params: Any) -> list[tuple[Any, ...]]:
         if self._session is None or self._session.closed:
@@ -148,13 +180,16 @@ class PostgresWriter:
 
     def __init__(self, url: str, *, schema: str) -> None:
         self._url = url
-        self._sessions = Sessions(url, application_name="hotconfig writer")
+        self._sessions = Sessions(url, application_name="hotconfig writer", writable=True)
         self._write_sql = in_schema(_WRITE, schema).as_bytes()
         self._keys_sql = in_schema("SELECT id, secret FROM {schema}.signing_keys", schema)
         self._keyring: Keyring = {}
 
     def write(self, order: Order) -> Written:
-        """Commit. When the connection breaks on the way, PostgreSQL is asked once whether the commit was made."""
+        """Commit. When the connection breaks on the way, PostgreSQL is asked once whether the commit was made.
+
+        Blocks for twice the time of connecting and of one answer at most: about 20 seconds.
+        """
         with self._sessions.borrow(f"write service {order.service!r}") as session:
             try:
                 return self._call(session, order, retry=False)
@@ -164,7 +199,7 @@ class PostgresWriter:
         try:
             with self._sessions.borrow(f"write service {order.service!r}", fresh=True) as session:
                 return self._call(session, order, retry=True)
-        except DatabaseUnavailableError as error:
+        except (DatabaseUnavailableError, AccessDeniedError) as error:
             raise OutcomeUnknownError(
                 f"service {order.service!r}: PostgreSQL stopped answering; whether the change by {order.by!r} was "
                 f"committed is not known. Look at config_history for commit_id {order.commit_id} before writing again."
@@ -180,6 +215,10 @@ class PostgresWriter:
     def close(self) -> None:
         """Close the idle connections."""
         self._sessions.close()
+
+    def abandon(self) -> None:
+        """In a forked child: close the copies of the idle sockets, send nothing."""
+        self._sessions.abandon()
 
     def _call(self, session: Session, order: Order, *, retry: bool) -> Written:
         changes = sorted(order.changes, key=lambda change: change.key)

@@ -1,74 +1,55 @@
-"""Clients of Redis, made from a URL, with every timeout set and no retries of their own."""
+"""From a URL to a way to Redis: the route that finds the server to talk to, and clients for looking around."""
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
-from urllib.parse import urlsplit
+from collections.abc import Callable
+from typing import Any, Final
 
 import redis
-import redis.exceptions
-from redis.backoff import NoBackoff
-from redis.maint_notifications import MaintNotificationsConfig
-from redis.retry import Retry
 
-from hotconfig.core.errors import AccessDeniedError, ConfigurationError, HotConfigError, RedisUnavailableError
+from hotconfig.redis.cluster import ClusterRoute
+from hotconfig.redis.connection import RESP2, translate
+from hotconfig.redis.route import Route, SingleRoute
+from hotconfig.redis.sentinel import SentinelRoute
+from hotconfig.redis.url import RedisUrl, Topology, describe, parse_redis_url
 
-CONNECT_TIMEOUT_S: Final = 1.0
-CALL_TIMEOUT_S: Final = 1.0
-SCHEMES: Final = ("redis", "rediss", "unix")
+__all__ = ["describe", "find_route", "open_client", "translate"]
+
+_ROUTES: Final[dict[Topology, Callable[[RedisUrl], Route]]] = {
+    "single": SingleRoute,
+    "sentinel": SentinelRoute,
+    "cluster": ClusterRoute,
+}
 
 
-def open_client(url: str, *, client_name: str, max_connections: int = 8) -> Any:
-    """A ``redis.Redis`` (its types are too loose for ours) for ``redis://``, ``rediss://`` or ``unix://``.
-
-    Connects when first used, not here.
+def find_route(url: str) -> Route:
+    """The route for a URL. Does no I/O.
 
     Raises:
         ConfigurationError: the URL cannot be read.
     """
-    scheme = urlsplit(url).scheme
-    if scheme not in SCHEMES:
-        raise ConfigurationError(f"a Redis URL begins with {', '.join(s + '://' for s in SCHEMES)}, not {scheme!r}")
-    options: dict[str, Any] = {
-        "client_name": client_name,
-        "protocol": 2,  # what core/resp reads; RESP3 brings nothing that is used here
-        "socket_connect_timeout": CONNECT_TIMEOUT_S,
-        "socket_timeout": CALL_TIMEOUT_S,
-        # Retrying is decided by whoever knows what is at stake. redis-py would otherwise retry three times.
-        "retry": Retry(NoBackoff(), 0),
-        "health_check_interval": 0,
-        "max_connections": max_connections,
-        # Asked for at every connect, refused by everybody but Redis Cloud, and of no use to what is discarded whole.
-        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
-    }
-    try:
-        return cast("Any", redis.Redis).from_url(url, **options)
-    except (ValueError, TypeError):
-        # The parser's own words quote parts of the URL, possibly of the password: they go no further.
-        raise ConfigurationError(
-            f"the Redis URL for {describe(url)} cannot be read: write {scheme}://user:password@host:6379/0, with "
-            "special characters in user and password percent-encoded"
-        ) from None
+    parsed = parse_redis_url(url)
+    return _ROUTES[parsed.topology](parsed)
 
 
-def translate(error: Exception, url: str, action: str) -> HotConfigError:
-    """The error of ours that says what the caller can do about ``error``."""
-    where = describe(url)
-    if isinstance(error, redis.AuthenticationError | redis.exceptions.NoPermissionError):
-        return AccessDeniedError(
-            f"Redis at {where} refused to {action}: {str(error).rstrip('.')}. "
-            "Check user and password in the URL, and the ACL: readers need +subscribe "
-            "+psubscribe +ping and the literal pattern &config:<service>:*, writers +publish."
-        )
-    return RedisUnavailableError(f"Redis at {where} did not answer ({action}): {error}")
+def open_client(url: str, *, client_name: str, max_connections: int = 8) -> Any:
+    """A ``redis.Redis`` (its types are too loose for ours) for the server that is the right one now.
 
+    For looking around: it does not follow a failover. To one server it connects when first used, not here.
 
-def describe(url: str) -> str:
-    """Host and port, or the socket's path, for messages: never user or password."""
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        return parts.path
-    try:
-        return f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
-    except ValueError:
-        return "<unreadable URL>"
+    Raises:
+        ConfigurationError: the URL cannot be read.
+        RedisUnavailableError, AccessDeniedError: no Sentinel and no node of the cluster leads to a server.
+    """
+    route = find_route(url)
+    options: dict[str, Any] = {**route.url.options, "client_name": client_name, "protocol": RESP2}
+    if route.url.topology == "single":
+        options |= route.url.addresses[0]._asdict() if route.url.addresses else {}
+    else:
+        connection = route.connect(client_name)
+        options |= {"host": connection.host, "port": connection.port}
+        connection.disconnect()
+    pool: Any = redis.ConnectionPool(
+        connection_class=route.url.connection_class, max_connections=max_connections, **options
+    )
+    return redis.Redis.from_pool(pool)

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any, Final
 
 import redis
+from redis.exceptions import MovedError
 
 from hotconfig.core.chain import ChangeSet
+from hotconfig.core.errors import RedisUnavailableError
+from hotconfig.core.names import COMMITS
 from hotconfig.core.wire import Keyring, messages
-from hotconfig.redis.connect import open_client, translate
+from hotconfig.redis.connect import find_route
+from hotconfig.redis.connection import translate_at
+from hotconfig.redis.url import Address
 
 MAX_IDLE: Final = 4
+
+Command = tuple[str | bytes, ...]
 
 
 class RedisAnnouncer:
@@ -21,54 +29,87 @@ class RedisAnnouncer:
     """
 
     def __init__(self, url: str) -> None:
-        self._url = url
-        self._client = open_client(url, client_name="hotconfig-writer")
-        self._lock = threading.Lock()
-        self._idle: list[Any] = []
+        self._route = find_route(url)
+        self._lock = threading.RLock()  # a signal handler may close what its own thread is using
+        self._idle: list[tuple[Address | None, Any]] = []
 
     def announce(self, change_set: ChangeSet, keyring: Keyring) -> None:
-        """Publish both forms in one round trip."""
-        commands = [("PUBLISH", channel, data) for channel, data in messages(change_set, keyring)]
-        try:
-            connection = self._take()
-            try:
-                connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-                for _ in commands:
-                    connection.read_response()
-            except BaseException:
-                connection.disconnect()
-                raise
-        except (redis.RedisError, OSError) as error:
-            raise translate(error, self._url, "publish") from error
-        self._give_back(connection)
+        """Publish both forms in one round trip.
+
+        Behind Sentinel the server is asked for its role in the same round trip: a demoted master takes a PUBLISH and
+        tells its own last subscribers only. Then it is published once more, to the new master.
+        """
+        sent = list(messages(change_set, keyring))
+        if not self._publish(change_set.service, sent) and not self._publish(change_set.service, sent):
+            raise RedisUnavailableError(f"Redis at {self._route.url.where} is changing masters: nobody took the news")
 
     def close(self) -> None:
         """Close the connections."""
         with self._lock:
             idle, self._idle = self._idle, []
-        for connection in idle:
+        for _, connection in idle:
             connection.disconnect()
-        self._client.close()
 
-    def _take(self) -> Any:
+    def abandon(self) -> None:
+        """In a forked child: close the copies of the sockets, send nothing. Takes no lock: nobody can release it."""
+        for _, connection in self._idle:
+            if connection._sock is not None:  # noqa: SLF001 - its own disconnect() is for the process that connected
+                connection._sock.close()  # noqa: SLF001
+
+    def _publish(self, service: str, sent: Sequence[tuple[str, bytes]]) -> bool:
+        """Whether the right server took them; connects if need be."""
+        shard = self._shard_of(service)
+        asked: list[Command] = [(_verb(channel, shard), channel, data) for channel, data in sent]
+        if self._route.vital == "ROLE":
+            asked.append(("ROLE",))
+        try:
+            connection = self._take(shard)
+            try:
+                connection.send_packed_command(connection.pack_commands(asked), check_health=False)
+                answers = [connection.read_response() for _ in asked]
+            except BaseException:
+                connection.disconnect()
+                raise
+        except MovedError:
+            self._route.learn()
+            return False
+        except (redis.RedisError, OSError) as error:
+            raise translate_at(error, self._route.url.where, "publish") from error
+        if self._route.vital == "ROLE" and answers[-1][0] != b"master":
+            connection.disconnect()
+            return False
+        self._give_back(connection, shard)
+        return True
+
+    def _shard_of(self, service: str) -> Address | None:
+        try:
+            return self._route.shard_of(service)
+        except RedisUnavailableError:
+            self._route.learn()
+            return self._route.shard_of(service)
+
+    def _take(self, shard: Address | None) -> Any:
         """A connection that is open and silent: one with something to read has been closed by the server."""
         while True:
             with self._lock:
-                connection = self._idle.pop() if self._idle else None
+                at = next((at for at, (place, _) in enumerate(self._idle) if place == shard), None)
+                connection = None if at is None else self._idle.pop(at)[1]
             if connection is None:
-                connection = self._client.connection_pool.make_connection()
-                connection.connect()
-                return connection
+                return self._route.connect("hotconfig-writer", shard)
             if not _has_something_to_say(connection):
                 return connection
             connection.disconnect()
 
-    def _give_back(self, connection: Any) -> None:
+    def _give_back(self, connection: Any, shard: Address | None) -> None:
         with self._lock:
             if len(self._idle) < MAX_IDLE:
-                self._idle.append(connection)
+                self._idle.append((shard, connection))
                 return
         connection.disconnect()
+
+
+def _verb(channel: str, shard: Address | None) -> str:
+    return "SPUBLISH" if shard is not None and channel.endswith(f":{COMMITS}") else "PUBLISH"
 
 
 def _has_something_to_say(connection: Any) -> bool:

@@ -16,15 +16,20 @@ import redis
 import redis.exceptions
 
 from hotconfig.core.errors import RedisUnavailableError
-from hotconfig.core.names import PREFIX, service_pattern
+from hotconfig.core.names import PREFIX, commits_channel, service_pattern
 from hotconfig.core.ports import Confirmed, Event, Message, Pong
 from hotconfig.core.resp import FrameReader, ProtocolError, Value
-from hotconfig.redis.connect import CALL_TIMEOUT_S, describe, open_client, translate
+from hotconfig.redis.connect import find_route
+from hotconfig.redis.connection import translate_at
+from hotconfig.redis.route import Route
+from hotconfig.redis.url import CALL_TIMEOUT_S, Address
 
 T = TypeVar("T")
 
 ALL: Final = f"{PREFIX}*"
 CHUNK_BYTES: Final = 65_536
+CHUNKS_AT_ONCE: Final = 64
+"""Read in one call, 4 MiB in all: a flood of large messages is not piled up here. The socket stays readable."""
 OVERSIZE: Final = b"(too long to be looked at)"
 """Stands for data that was dropped. It is no signed message and no text that anybody has: a hint."""
 
@@ -32,32 +37,40 @@ OVERSIZE: Final = b"(too long to be looked at)"
 class RedisSubscription:
     """See :class:`hotconfig.core.ports.Subscription` for what it promises. Make one with :meth:`open`."""
 
-    def __init__(self, url: str, *, subscribe_all: bool) -> None:
-        self._url = url
+    def __init__(self, route: Route, *, subscribe_all: bool, shard: Address | None = None) -> None:
+        self._route = route
         self._all = subscribe_all
-        self._client = open_client(url, client_name="hotconfig-reader", max_connections=1)
-        self._connection: Any = self._do(self._client.connection_pool.get_connection, "connect")
+        self._shard = shard
+        self._connection: Any = route.connect("hotconfig-reader", shard)
+        self._where = _where(self._connection, route)
         # redis-py offers no public way to wait on several things, nor to read without waiting.
         self._socket: Any = self._connection._sock  # noqa: SLF001
         self._frames = FrameReader()
         self._events: list[Event] = []
 
     @classmethod
-    def open(cls, url: str, services: Iterable[str], *, subscribe_all: bool = False) -> RedisSubscription:
+    def open(cls, to: str | Route, services: Iterable[str], *, subscribe_all: bool = False) -> RedisSubscription:
         """Connect and ask for the channels of at least one service.
 
-        Blocks for at most the connect timeout, and name resolution.
+        ``to`` is a URL, or a route that has one: kept from one opening to the next, it knows whom to ask first.
+        Blocks for as long as :meth:`Route.connect`.
 
         Raises:
-            RedisUnavailableError, AccessDeniedError: it did not work; nothing is left open.
+            RedisUnavailableError, AccessDeniedError, ConfigurationError: it did not work; nothing is left open.
         """
-        subscription = cls(url, subscribe_all=subscribe_all)
+        subscription = cls(find_route(to) if isinstance(to, str) else to, subscribe_all=subscribe_all)
         try:
-            subscription._subscribe([ALL] if subscribe_all else map(service_pattern, services))
+            subscription.start([ALL] if subscribe_all else map(service_pattern, services))
         except BaseException:
             subscription.close()
             raise
         return subscription
+
+    def start(self, patterns: Iterable[str], services: Iterable[str] = ()) -> None:
+        """Ask for patterns, and for the shard's own news of ``services``; once, by whoever made it."""
+        if wanted := list(patterns):
+            self._send("PSUBSCRIBE", *wanted)
+        self._subscribe_shard(services)
 
     def fileno(self) -> int:
         """The socket to wait on."""
@@ -65,18 +78,24 @@ class RedisSubscription:
 
     def follow(self, services: Iterable[str]) -> bool:
         """Hear these services too; True: confirmations follow. With ``subscribe_all`` they are heard already."""
-        patterns = [] if self._all else [service_pattern(service) for service in services]
+        names = list(services)
+        patterns = [] if self._all else [service_pattern(name) for name in names]
         if patterns:
-            self._subscribe(patterns)
-        return bool(patterns)
+            self._send("PSUBSCRIBE", *patterns)
+        return self._subscribe_shard(names) or bool(patterns)
 
     def ping(self) -> None:
-        """Ask for a pong. redis-py's own health check only sends, and never minds the missing answer."""
-        self._send("PING")
+        """Ask for a pong, behind Sentinel for the server's role: a demoted master would answer PING for ever.
+
+        redis-py's own health check only sends, and never minds the missing answer.
+        """
+        self._send(self._route.vital)
 
     def receive(self, limit: int) -> list[Event]:
         """What has arrived, without blocking."""
-        while len(self._events) < limit:
+        chunks = 0
+        while len(self._events) < limit and (chunks < CHUNKS_AT_ONCE or self._holds_some_back()):
+            chunks += 1
             data = self._do(self._read, "listen")
             if data is None:
                 break
@@ -89,7 +108,6 @@ class RedisSubscription:
         """Close the socket; never raises."""
         try:
             self._connection.disconnect()
-            self._client.close()
         except (redis.RedisError, OSError):
             return
 
@@ -97,8 +115,12 @@ class RedisSubscription:
         """In a forked child: close the copy of the socket, send nothing."""
         self._socket.close()
 
-    def _subscribe(self, patterns: Iterable[str]) -> None:
-        self._send("PSUBSCRIBE", *patterns)
+    def _subscribe_shard(self, services: Iterable[str]) -> bool:
+        if self._shard is None:
+            return False
+        for service in services:  # one by one: their slots may differ
+            self._send("SSUBSCRIBE", commits_channel(service))
+        return True
 
     def _send(self, *command: str) -> None:
         def send() -> None:
@@ -108,6 +130,10 @@ class RedisSubscription:
             self._socket.settimeout(0)
 
         self._do(send, command[0].lower())
+
+    def _holds_some_back(self) -> bool:
+        """Whether TLS has decrypted more than was read, which no selector sees."""
+        return isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
 
     def _read(self) -> bytes | None:
         """Some bytes, or None when there are none now."""
@@ -125,12 +151,20 @@ class RedisSubscription:
                 return Message(channel, data if isinstance(data, bytes) else OVERSIZE)
             case [b"psubscribe", bytes() as pattern, _]:
                 return Confirmed(pattern.decode("utf-8", "replace"))
-            case [b"pong", _] | b"PONG":
+            case [b"smessage", bytes() as channel, data]:
+                return Message(channel, data if isinstance(data, bytes) else OVERSIZE)
+            case [b"ssubscribe", bytes() as channel, _]:
+                return Confirmed(channel.decode("utf-8", "replace"))
+            case [b"sunsubscribe", *_]:
+                raise RedisUnavailableError(f"Redis at {self._where} gave a slot away: its news come from another node")
+            case [b"pong", _] | b"PONG" | [b"master", *_]:
                 return Pong()
+            case [b"slave", *_]:
+                raise RedisUnavailableError(f"Redis at {self._where} is not the master any more")
             case bytes() as error if error.startswith(b"-"):
                 said = error[1:].decode("utf-8", "replace")
                 kind = redis.exceptions.NoPermissionError if said.startswith("NOPERM") else redis.ResponseError
-                raise translate(kind(said), self._url, "subscribe")
+                raise translate_at(kind(said), self._where, "subscribe")
             case _:
                 return None
 
@@ -138,6 +172,11 @@ class RedisSubscription:
         try:
             return call()
         except (redis.RedisError, OSError) as error:
-            raise translate(error, self._url, action) from error
+            raise translate_at(error, self._where, action) from error
         except ProtocolError as error:
-            raise RedisUnavailableError(f"Redis at {describe(self._url)} speaks another protocol: {error}") from error
+            raise RedisUnavailableError(f"Redis at {self._where} speaks another protocol: {error}") from error
+
+
+def _where(connection: Any, route: Route) -> str:
+    """The server that it led to, for messages."""
+    return route.url.where if not route.url.addresses else str(Address(connection.host, connection.port))

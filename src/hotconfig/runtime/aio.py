@@ -15,6 +15,7 @@ import anyio.to_thread
 from pydantic import BaseModel
 
 from hotconfig.core.listeners import Changed
+from hotconfig.core.status import StateChanged
 from hotconfig.runtime.publishing import Commit
 from hotconfig.runtime.store import Store, Target
 
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
+E = TypeVar("E")
 
 MAX_WAITING_EVENTS: Final = 1024
-"""Events kept for a slow consumer of ``changes()``. Beyond, the oldest is dropped."""
+"""Events kept for a slow consumer of ``changes()`` or ``states()``. Beyond, the oldest is dropped."""
 
 
 class AsyncStore:
@@ -81,7 +83,8 @@ class AsyncFace:
     async def close(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109
         """See :meth:`hotconfig.HotConfig.close`. Finishes even when the caller is cancelled."""
         with anyio.CancelScope(shield=True):
-            await in_thread(partial(self._client.close, timeout))
+            # A token of its own: those of anyio's may all be taken by calls that wait for a frozen server.
+            await anyio.to_thread.run_sync(partial(self._client.close, timeout), limiter=anyio.CapacityLimiter(1))
 
     async def bind(
         self,
@@ -112,21 +115,21 @@ async def in_thread(call: Callable[[], T]) -> T:
     return await anyio.to_thread.run_sync(call)
 
 
-class ChangeStream(Generic[M]):
-    """Real changes of one class as they come: ``async for change in hc.changes(ai)``. Made in a running event loop.
+class EventStream(Generic[E]):
+    """Events as they come, for ``async for``. Made in a running event loop.
 
     It listens from the moment it was made until it is closed (``async with``, or :meth:`aclose`), dropped, or the
     client closes. For one consumer; one that is slow loses the oldest of more than ``MAX_WAITING_EVENTS`` events.
     """
 
-    def __init__(self, listen: Callable[[Callable[[Changed[M]], object]], Callable[[], None]]) -> None:
-        self._waiting: deque[Changed[M]] = deque(maxlen=MAX_WAITING_EVENTS)
+    def __init__(self, listen: Callable[[Callable[[E], object]], Callable[[], None]]) -> None:
+        self._waiting: deque[E] = deque(maxlen=MAX_WAITING_EVENTS)
         self._arrived = anyio.Event()
-        self._ended = False
+        self._ended = self._waking = False
         self._soon = _call_soon()
         weakly = weakref.ref(self)
 
-        def put(event: Changed[M]) -> None:
+        def put(event: E) -> None:
             stream = weakly()
             if stream is not None:
                 stream._put(event)  # noqa: SLF001
@@ -139,6 +142,11 @@ class ChangeStream(Generic[M]):
         self._ended = True
         self._stop()
         self._wake()
+
+    def abandon(self) -> None:
+        """In a forked child: the loop that would have to be woken is the parent's."""
+        self._ended = True
+        self._stop()
 
     async def aclose(self) -> None:
         """Stop listening."""
@@ -155,7 +163,7 @@ class ChangeStream(Generic[M]):
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Changed[M]:
+    async def __anext__(self) -> E:
         while not self._waiting:
             if self._ended:
                 raise StopAsyncIteration
@@ -164,18 +172,30 @@ class ChangeStream(Generic[M]):
             self._arrived = anyio.Event()
         return self._waiting.popleft()
 
-    def _put(self, event: Changed[M]) -> None:
+    def _put(self, event: E) -> None:
         self._waiting.append(event)
         self._wake()
 
     def _set(self) -> None:
+        self._waking = False
         self._arrived.set()
 
     def _wake(self) -> None:
+        if self._waking:
+            return  # a loop that is blocked is asked once, not once per change
+        self._waking = True
         try:
             self._soon(self._set)
         except RuntimeError:  # the loop has ended, and with it whoever waited; trio's error derives from it too
             self._stop()
+
+
+class ChangeStream(EventStream[Changed[M]], Generic[M]):
+    """Real changes of one class as they come: ``async for change in hc.changes(ai)``. See :class:`EventStream`."""
+
+
+class StateStream(EventStream[StateChanged]):
+    """Changes of state as they come: ``async for change in hc.states()``. See :class:`EventStream`."""
 
 
 def _call_soon() -> Callable[[Callable[[], object]], object]:

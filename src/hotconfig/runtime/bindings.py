@@ -27,7 +27,7 @@ from hotconfig.core.errors import (
     UsageError,
 )
 from hotconfig.core.line import Followed
-from hotconfig.core.status import ServiceStatus
+from hotconfig.core.status import Origin, ServiceStatus
 from hotconfig.runtime.follower import Follower
 from hotconfig.runtime.publishing import Commit
 from hotconfig.runtime.store import Target
@@ -67,12 +67,16 @@ class Bindings:
         service = service_of(settings_class)
         if on_invalid not in _ON_INVALID:
             raise UsageError('on_invalid= takes "raise" or "defaults"')
+        blueprint = None
+        if service not in self._followed:
+            # Without the lock: the class's own sources may take their time, and others must not wait for them.
+            blueprint = Blueprint(settings_class, capture(settings_class), pins)
         with self._lock:
             followed, live = self._followed.get(service), self._loading.get(service)
             anew = followed is None or live is None
             if followed is None or live is None:
-                blueprint = Blueprint(settings_class, capture(settings_class), pins)
-                follower.register(service, *_schema_of(blueprint))
+                blueprint = blueprint or Blueprint(settings_class, capture(settings_class), pins)
+                follower.register(service, *schema_of(blueprint))
                 followed = Followed(blueprint, lenient=on_invalid == "defaults")
                 live = follower.follow(followed)
                 self._followed[service], self._loading[service] = followed, live
@@ -128,6 +132,11 @@ class Bindings:
             raise UsageError("several classes are bound: say which with settings=, or pass what store returned")
         return next(iter(self._followed.values()))
 
+    @property
+    def all_loaded(self) -> bool:
+        """Whether whatever is bound has a live object. Takes no lock."""
+        return all(followed.live is not None for followed in list(self._followed.values()))
+
     def described(self) -> dict[str, ServiceStatus]:
         """Where each service stands."""
         return {name: _describe(followed) for name, followed in dict(self._followed).items()}
@@ -158,7 +167,7 @@ def field_of(followed: Followed[Any], key: str) -> str:
     raise UnknownKeyError(f"service {followed.service!r} has no key {key!r}")
 
 
-def _schema_of(blueprint: Blueprint[Any]) -> tuple[str, str]:
+def schema_of(blueprint: Blueprint[Any]) -> tuple[str, str]:
     """Hash and text of a class's JSON Schema."""
     schema = json.dumps(blueprint.json_schema(), sort_keys=True)
     return hashlib.sha256(schema.encode()).hexdigest(), schema
@@ -178,7 +187,7 @@ def _check_same(followed: Followed[Any], settings_class: type[BaseModel], pins: 
 def _describe(followed: Followed[Any]) -> ServiceStatus:
     # What is shown is read first: the line moves the head before. A forked child has no head until its first read.
     shown = followed.shown
-    head = followed.head or followed.inherited
+    head, stand_in = followed.head or followed.inherited, followed.stand_in
     return ServiceStatus(
         settings_class=followed.blueprint.settings_class.__qualname__,
         revision=head.revision if head is not None else 0,
@@ -187,4 +196,7 @@ def _describe(followed: Followed[Any]) -> ServiceStatus:
         problems=dict(followed.problems),
         pinned_keys=tuple(sorted(followed.blueprint.pins)),
         unknown_keys=tuple(sorted(followed.unknown)),
+        origin=stand_in.origin if stand_in is not None else Origin.POSTGRESQL,
+        confirmed_at=stand_in.confirmed_at if stand_in is not None else None,
+        withheld_keys=tuple(sorted(stand_in.withheld)) if stand_in is not None else (),
     )

@@ -6,38 +6,46 @@ Owns the wiring of the parts and the life cycle. Must not know SQL, Redis comman
 from __future__ import annotations
 
 import atexit
-import inspect
 import logging
+import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from pydantic import BaseModel
 
 from hotconfig.core.errors import (
     ConfigurationError,
     NotStartedError,
-    UsageError,
+    RetryableError,
     WaitTimeoutError,
 )
+from hotconfig.core.lastgood import StartPolicy
 from hotconfig.core.line import Followed
 from hotconfig.core.listeners import Changed
-from hotconfig.core.status import State, Status
-from hotconfig.runtime import forks
+from hotconfig.core.observing import UNOBSERVED, Observer
+from hotconfig.core.status import StateChanged, Status
+from hotconfig.runtime import forks, health
 from hotconfig.runtime.bindings import Bindings, OnInvalid, field_of
-from hotconfig.runtime.dispatch import Dispatcher
-from hotconfig.runtime.follower import Follower, Timing
+from hotconfig.runtime.dispatch import Dispatcher, check_callback
+from hotconfig.runtime.follower import Follower
 from hotconfig.runtime.publishing import Commit, Publisher
+from hotconfig.runtime.relay import Relay
+from hotconfig.runtime.starting import Starting
 from hotconfig.runtime.store import Store, Target
+from hotconfig.runtime.surroundings import refuse_unfit_surroundings
+from hotconfig.runtime.timing import Timing
 from hotconfig.runtime.wiring import Environment, Wiring
+from hotconfig.runtime.worker import ending
 
 if TYPE_CHECKING:
-    from hotconfig.runtime.aio import AsyncFace, ChangeStream
+    from hotconfig.runtime.aio import AsyncFace, ChangeStream, EventStream, StateStream
 
 logger = logging.getLogger("hotconfig")
 
@@ -62,10 +70,19 @@ class HotConfig:
             message; Redis ACLs have to allow that very pattern.
         listen: While there is no Redis, hear of commits through PostgreSQL's ``LISTEN``, on one more connection. Where
             a pooler stands between, that cannot work, and PostgreSQL is polled every ``timing.poll_s`` instead.
+        relay: Be a candidate for the role of the relay: of all candidates one announces in Redis what nobody else did,
+            such as commits made by psql. Needs Redis, and PostgreSQL without a pooler in between; holds one more
+            connection to it.
         timing: How often to compare with PostgreSQL.
+        start_policy: When PostgreSQL is away at the start: ``"fail"``, or go on with what was ``"last_known_good"``
+            or with the ``"defaults"`` of the classes.
+        last_known_good: A directory in which the last known good values are kept, one file per service.
+
+    Raises:
+        UsageError: there is no such policy, or it needs a directory.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keyword-only, and all of them the environment's words
         self,
         database_url: str,
         redis_url: str | None = None,
@@ -73,17 +90,25 @@ class HotConfig:
         schema: str = "hotconfig",
         subscribe_all: bool = False,
         listen: bool = True,
+        relay: bool = False,
         timing: Timing | None = None,
+        start_policy: StartPolicy = "fail",
+        last_known_good: str | os.PathLike[str] | None = None,
     ) -> None:
         self._wiring = Wiring(database_url, redis_url, schema, subscribe_all, listen)
+        self._is_candidate = relay
         self._timing = timing or Timing()
+        self._starting = Starting(start_policy, last_known_good, self._wiring.shelf)
         self._lock = threading.RLock()
         self._dispatcher = Dispatcher()
+        self._observer: Observer = UNOBSERVED
         self._follower: Follower | None = None
         self._publisher: Publisher | None = None
+        self._relay: Relay | None = None
         self._bindings = Bindings()
-        self._streams: weakref.WeakSet[ChangeStream[Any]] = weakref.WeakSet()
+        self._streams: weakref.WeakSet[EventStream[Any]] = weakref.WeakSet()
         self._closed = False
+        self._since = datetime.now(UTC)
         self.store = Store(self._get_publisher, self._find, self._refresh)
 
     @classmethod
@@ -91,12 +116,13 @@ class HotConfig:
         """Make one from the environment.
 
         ``HOTCONFIG_DATABASE_URL`` is needed; ``HOTCONFIG_REDIS_URL``, ``HOTCONFIG_SCHEMA``,
-        ``HOTCONFIG_SUBSCRIBE_ALL`` and ``HOTCONFIG_LISTEN`` stand for the arguments of the class.
+        ``HOTCONFIG_SUBSCRIBE_ALL``, ``HOTCONFIG_LISTEN``, ``HOTCONFIG_RELAY``, ``HOTCONFIG_START_POLICY`` and
+        ``HOTCONFIG_LAST_KNOWN_GOOD`` stand for the arguments of the class.
 
         Raises:
-            ConfigurationError: ``HOTCONFIG_DATABASE_URL`` is not set.
+            ConfigurationError: ``HOTCONFIG_DATABASE_URL`` is not set, or another is not what it should be.
         """
-        found = Environment()
+        found = Environment.read()
         if not found.database_url:
             raise ConfigurationError(
                 "HOTCONFIG_DATABASE_URL is not set: give it PostgreSQL's URL, "
@@ -108,7 +134,10 @@ class HotConfig:
             schema=found.schema_name,
             subscribe_all=found.subscribe_all,
             listen=found.listen,
+            relay=found.relay,
             timing=timing,
+            start_policy=found.start_policy,
+            last_known_good=found.last_known_good or None,
         )
 
     # Life cycle --------------------------------------------------------------------------------------------
@@ -116,30 +145,32 @@ class HotConfig:
     def start(self, timeout: float = START_TIMEOUT_S) -> None:
         """Start the background threads and read PostgreSQL once. A second call does nothing.
 
-        Redis need not be there: then the state says so, and PostgreSQL is polled.
+        Redis need not be there: then the state says so, and PostgreSQL is polled. Blocks for ``timeout`` and no longer,
+        even when PostgreSQL is frozen.
 
         Args:
             timeout: Seconds to wait for PostgreSQL.
 
         Raises:
-            DatabaseUnavailableError: PostgreSQL did not answer in time.
+            DatabaseUnavailableError: PostgreSQL did not answer in time; not raised unless the start policy is "fail".
             AccessDeniedError, SchemaMissingError, ConfigurationError: mend what the message names.
             NotStartedError: it was closed already; make a new one.
+            RetryableError: the system has no thread or no file descriptor to give.
         """
         with self._lock:
             if self._closed:
                 raise NotStartedError("this HotConfig was closed: make a new one")
             if self._follower is not None:
                 return
-            self._follower = follower = self._wiring.follower(self._dispatcher.tell, self._timing)
-            follower.start()
+            relay = self._wiring.relay() if self._is_candidate else None
+            follower = self._launch()
         try:
-            follower.first_contact(timeout)
+            self._starting.first_contact(follower, timeout)
+            self._become_candidate(relay, timeout)
         except BaseException:
             self._abandon(follower)
             raise
-        forks.survive(self)
-        atexit.register(self.close, EXIT_TIMEOUT_S)
+        self._observer.opened(self.status)
 
     def close(self, timeout: float = CLOSE_TIMEOUT_S) -> None:
         """End the threads and close the connections. Live objects keep their last values. May be called twice.
@@ -148,39 +179,56 @@ class HotConfig:
             timeout: Seconds to wait for the threads, in all; what has not ended by then is left to end by itself,
                 and a warning says so.
         """
+        deadline_s = monotonic() + timeout
+        listeners = self._dispatcher.close()  # first: what a listener is refused from now on is not worth a complaint
+        with self._lock:
+            self._since = self._since if self._closed else datetime.now(UTC)
+            self._closed = True
+            follower, publisher, relay = self._follower, self._publisher, self._relay
         forks.forget(self)
         atexit.unregister(self.close)
-        with self._lock:
-            self._closed = True
-            follower, publisher = self._follower, self._publisher
-        deadline_s = monotonic() + timeout
         for stream in tuple(self._streams):
             stream.end()
+        if relay is not None:
+            relay.stop()
         ended = follower is None or follower.stop(timeout)
-        listeners = self._dispatcher.close()
+        ended = (relay is None or relay.join(max(0.0, deadline_s - monotonic()))) and ended
+        ended = self._starting.stop(max(0.0, deadline_s - monotonic())) and ended
+        self._dispatcher.end_states()
         ended = all([ended, *(each.join(max(0.0, deadline_s - monotonic())) for each in listeners)])
         if publisher is not None:
             publisher.close()
+        self._observer.closed()
         if not ended:
-            logger.warning(
+            logger.log(
+                logging.DEBUG if ending() else logging.WARNING,
                 "hotconfig's threads did not end within %.1f s; is a listener blocked, or PostgreSQL frozen?",
                 timeout,
             )
 
-    def revive(self) -> object:
+    def revive(self, inherited: list[object]) -> None:
         """Go on in a forked child, with threads and connections of its own. Called there by itself, not by you."""
-        inherited = (self._follower, self._publisher, self._dispatcher, self._lock, self._bindings)
-        if self._follower is not None:
-            self._follower.abandon()
+        inherited += (self._follower, self._publisher, self._dispatcher, self._lock, self._bindings, self._relay)
         self._lock = threading.RLock()
+        follower, self._follower = self._follower, None
+        publisher, self._publisher = self._publisher, None
+        if follower is not None:
+            follower.abandon()
+        if publisher is not None:
+            publisher.abandon()
         self._dispatcher = self._dispatcher.reborn()
-        self._publisher = None
+        for stream in tuple(self._streams):
+            stream.abandon()
         self.store.renew()
         self._bindings = self._bindings.reborn()
-        self._follower = follower = self._wiring.follower(self._dispatcher.tell, self._timing)
-        follower.start()
-        self._bindings.follow_all(follower)
-        return inherited
+        if follower is not None and not self._closed:
+            self._launch(follower)
+            self._observer.opened(self.status)
+        if self._relay is not None:
+            self._relay.abandon()
+            self._relay = None if self._closed else self._wiring.relay()
+            if self._relay is not None:
+                self._relay.start()
 
     def __enter__(self) -> Self:
         self.start()
@@ -238,7 +286,7 @@ class HotConfig:
         """
         follower = self._running()
         binding = self._bindings.bind(follower, settings_class, pins, on_invalid)
-        return self._bindings.loaded(follower, binding, timeout)
+        return self._starting.loaded(self._bindings, follower, binding, timeout)
 
     def on_change(
         self,
@@ -260,8 +308,7 @@ class HotConfig:
         Raises:
             NotBoundError, UnknownKeyError.
         """
-        if not callable(cast("object", listener)) or inspect.iscoroutinefunction(listener):
-            raise UsageError("on_change takes an ordinary function; in async code iterate over changes() instead")
+        check_callback(listener, "on_change", "changes")
         followed = self._bindings.find(settings)
         keys = None if key is None else frozenset({field_of(followed, key)})
         registered = self._dispatcher.add(followed.service, listener, keys)
@@ -301,33 +348,87 @@ class HotConfig:
                 f"service {followed.service!r}: revision {wanted} was not seen within {timeout} s, it shows {shown}"
             )
 
+    # Probes ------------------------------------------------------------------------------------------------
+
     def status(self) -> Status:
         """How this process stands. Never blocks and asks nobody."""
-        errors, dropped = self._dispatcher.counts()
         follower = self._follower
         if follower is None:
-            return Status.before_start(datetime.now(UTC), closed=self._closed)
-        ledger = follower.ledger
-        verified_at_s = ledger.verified_at_s
-        return Status(
-            state=State.CLOSED if self._closed else ledger.state if follower.alive else State.STALE,
-            since=ledger.since,
-            verified_age_s=None if verified_at_s is None else monotonic() - verified_at_s,
-            redis={True: "connected", False: "away", None: "unused"}[follower.connected],
-            last_error=ledger.last_error,
-            services=self._bindings.described(),
-            counters=ledger.counted(),
-            listener_errors=errors,
-            listener_dropped=dropped,
-        )
+            return Status.before_start(self._since, closed=self._closed)
+        since = self._since if self._closed else None
+        relay = self._relay
+        counted = {**self._starting.counted(), **(relay.counted() if relay is not None else {})}
+        status = health.status(follower, self._bindings, self._dispatcher, counted, since)
+        return status if relay is None else replace(status, relay=relay.role.value)
+
+    def healthy(self) -> bool:
+        """For liveness probes: False means that this process has to be restarted, and nothing else will help.
+
+        Its threads run, and the line made a turn within 15 s. Never False because a server is away, nor before
+        :meth:`start` and after :meth:`close`. Never blocks.
+        """
+        return self._closed or (follower := self._follower) is None or health.healthy(follower)
+
+    def ready(self, *, max_age_s: float | None = None) -> bool:
+        """For readiness probes: started, and whatever is bound has values. Never blocks.
+
+        Stays True while ``DEGRADED`` and ``STALE``: an outage of PostgreSQL must not take all processes out of service.
+
+        Args:
+            max_age_s: False also if PostgreSQL has not confirmed the values for so many seconds.
+        """
+        follower = self._follower
+        return follower is not None and not self._closed and health.ready(follower, self._bindings, max_age_s)
+
+    def on_state(self, listener: Callable[[StateChanged], object]) -> Callable[[], None]:
+        """Call ``listener`` whenever the state changes. Returns a function that ends it.
+
+        It runs on a thread of its own, as for :meth:`on_change`. The last call tells ``CLOSED``.
+        """
+        check_callback(listener, "on_state", "states")
+        return self._dispatcher.add_for_states(listener)
+
+    def states(self) -> StateStream:
+        """Iterate over changes of state as :meth:`changes` does over changes of settings."""
+        from hotconfig.runtime.aio import StateStream  # noqa: PLC0415 - only async programs need anyio
+
+        stream = StateStream(self.on_state)
+        self._streams.add(stream)
+        return stream
 
     # Wiring ------------------------------------------------------------------------------------------------
+
+    def _launch(self, parent: Follower | None = None) -> Follower:
+        """Make a follower of everything that is bound, and start it. In a forked child, ``parent`` is what followed."""
+        refuse_unfit_surroundings()
+        self._observer = self._wiring.observer()
+        try:
+            follower = self._wiring.follower(self._dispatcher, self._timing, self._observer)
+        except OSError as error:
+            raise RetryableError(f"hotconfig cannot be started: {error.strerror}. Raise `ulimit -n`.") from error
+        follower.ledger.tell_state = self._dispatcher.tell_state
+        if parent is not None:
+            follower.ledger.condition.inherit(parent.ledger.condition)
+        self._starting.keep(follower)
+        self._bindings.follow_all(follower)
+        forks.survive(self)
+        self._follower = follower
+        atexit.unregister(self.close)
+        atexit.register(self.close, EXIT_TIMEOUT_S)
+        try:
+            follower.start()
+        except RetryableError:
+            self._abandon(follower)
+            raise
+        return follower
 
     def _get_publisher(self) -> Publisher:
         with self._lock:
             follower = self._running()
             if self._publisher is None:
-                self._publisher = self._wiring.publisher(lambda: follower.line.keyring, follower.deliver)
+                self._publisher = self._wiring.publisher(
+                    lambda: follower.line.keyring, follower.deliver, self._observer
+                )
             return self._publisher
 
     def _running(self) -> Follower:
@@ -335,12 +436,31 @@ class HotConfig:
             raise NotStartedError("this HotConfig was closed: make a new one")
         if self._follower is None:
             raise NotStartedError("start it first: `with HotConfig.from_env() as hc:`, or hc.start()")
+        self._follower.mend()
         return self._follower
 
+    def _become_candidate(self, relay: Relay | None, timeout: float) -> None:
+        if relay is None:
+            return
+        self._relay = relay
+        relay.start()
+        try:
+            relay.first_attempt(timeout)
+        except RetryableError as error:
+            logger.warning("not a relay yet, and trying on: %s", error)
+
     def _abandon(self, follower: Follower) -> None:
-        follower.stop(EXIT_TIMEOUT_S)
+        """A start that failed. Who is still waiting for PostgreSQL ends by itself when that wait ends."""
         with self._lock:
             self._follower = None
+            relay, self._relay = self._relay, None
+        forks.forget(self)
+        atexit.unregister(self.close)
+        follower.ledger.tell_state = None
+        if relay is not None:
+            relay.stop()
+        follower.stop(0.0)
+        self._starting.stop(0.0)
 
     def _find(self, settings: Target) -> Followed[Any]:
         return self._bindings.find(settings)
@@ -348,14 +468,3 @@ class HotConfig:
     def _refresh(self, followed: Followed[Any], revision: int) -> None:
         """Somebody else wrote: let the line catch up before the next attempt."""
         self._running().catch_up(followed, revision)
-
-
-def snapshot(settings: M) -> M:
-    """One immutable, consistent view of all fields: read several of them from it. Costs no I/O and no lock.
-
-    Raises:
-        NotBoundError: ``settings`` is not a live object.
-    """
-    from hotconfig.core.live import current  # noqa: PLC0415
-
-    return current(settings)

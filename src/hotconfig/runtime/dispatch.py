@@ -6,36 +6,60 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from inspect import iscoroutinefunction
 from typing import Any, Final
 
+from hotconfig.core.errors import NotStartedError, RetryableError, UsageError
 from hotconfig.core.listeners import Changed
+from hotconfig.core.status import StateChanged
+from hotconfig.runtime.worker import Worker, ending
 
 logger = logging.getLogger("hotconfig.listeners")
 
 MAX_QUEUED: Final = 1024
 """Events kept for one slow listener. Beyond, the oldest is dropped and counted."""
 
+Told = Changed[Any] | StateChanged
+_STATES: Final = "@states"
+"""Under this name, which no service can have, listeners for states are kept."""
+
 
 class Listener:
     """One registered callback. ``close()`` ends it; events that wait are not delivered any more."""
 
-    def __init__(self, callback: Callable[[Changed[Any]], object], keys: frozenset[str] | None) -> None:
+    def __init__(self, callback: Callable[[Any], object], keys: frozenset[str] | None) -> None:
         self.errors = 0
         self.dropped = 0
         self._callback = callback
         self._keys = keys
         self._closed = False
-        self.renew()
+        self._queue: deque[Told] = deque()
+        self._under_way: Told | None = None
+        self._wakeup = threading.Condition()
+        self._worker = Worker(self._run, "hotconfig-listener")
 
     def renew(self) -> None:
-        """Begin with an empty queue, a new lock and no thread: at first, and in a forked child."""
-        self._queue: deque[Changed[Any]] = deque()
-        self._wakeup = threading.Condition()
-        self._thread: threading.Thread | None = None
+        """In a forked child: a new lock, and what was queued when the parent forked. The line starts the thread.
 
-    def put(self, event: Changed[Any]) -> None:
+        An event whose call was under way is told again: that call is cut off here. Unless it is what forked.
+        """
+        before, self._worker = self._worker, Worker(self._run, "hotconfig-listener")
+        before.abandon()
+        self._wakeup = threading.Condition()
+        if self._under_way is not None and not before.is_current:
+            self._queue.appendleft(self._under_way)
+
+    def mend(self) -> None:
+        """Start the thread if events wait and none runs: it died, or could not be had before."""
+        if not self._queue or self._worker.alive:
+            return
+        with self._wakeup:
+            if not self._closed and not self._worker.alive:
+                self._start()
+
+    def put(self, event: Told) -> None:
         """Queue an event that this listener asked for. Never blocks. Called by the line."""
-        if self._keys is not None and not (self._keys & event.keys):
+        if self._keys is not None and isinstance(event, Changed) and not (self._keys & event.keys):
             return
         with self._wakeup:
             if self._closed:
@@ -45,7 +69,7 @@ class Listener:
                 self.dropped += 1
             self._queue.append(event)
             self._wakeup.notify()
-            if self._thread is None:
+            if not self._worker.alive:
                 self._start()
 
     def close(self) -> None:
@@ -55,23 +79,23 @@ class Listener:
             self._queue.clear()
             self._wakeup.notify()
 
+    def end(self) -> None:
+        """Deliver what is queued, and nothing more."""
+        with self._wakeup:
+            self._closed = True
+            self._wakeup.notify()
+
     def join(self, timeout_s: float) -> bool:
         """Wait for a call under way; False if it did not end in time."""
-        thread = self._thread
-        if thread is None or thread is threading.current_thread():
-            return True
-        thread.join(timeout_s)
-        return not thread.is_alive()
+        return self._worker.is_current or self._worker.join(timeout_s)
 
     def _start(self) -> None:
-        thread = threading.Thread(target=self._run, name="hotconfig-listener", daemon=True)
         try:
-            thread.start()
-        except RuntimeError:  # no thread to be had now; the next event tries again
+            self._worker.start()
+        except RetryableError as error:  # the next event, or turn of the line, tries again
             self.errors += 1
-            logger.exception("a listener could not be started")
-        else:
-            self._thread = thread
+            if not ending():
+                logger.error("a listener has to wait: %s", error)  # noqa: TRY400 - the traceback says no more
 
     def _run(self) -> None:
         while (event := self._next()) is not None:
@@ -80,21 +104,33 @@ class Listener:
             except BaseException as error:  # a user's listener may raise anything, sys.exit() too
                 if isinstance(error, GeneratorExit):
                     raise
-                logger.exception("a listener of service %r raised at revision %d", event.service, event.revision)
+                if self._closed and isinstance(error, NotStartedError):
+                    continue  # it went on writing while the client was closed
+                logger.exception("a listener of %s", _raised_at(event))
                 self.errors += 1
 
-    def _next(self) -> Changed[Any] | None:
+    def _next(self) -> Told | None:
         with self._wakeup:
+            self._under_way = None
             self._wakeup.wait_for(lambda: self._closed or self._queue)
-            return None if self._closed else self._queue.popleft()
+            if not self._queue or not self._worker.is_current:
+                return None  # closed, or a call that forked and returned in the child, where another thread goes on
+            self._under_way = self._queue.popleft()
+            return self._under_way
+
+
+def _raised_at(event: Told) -> str:
+    if isinstance(event, StateChanged):
+        return f"states raised at {event.new.value}"
+    return f"service {event.service!r} raised at revision {event.revision}"
 
 
 class Dispatcher:
     """All listeners of one process, by service."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._listeners: dict[str, list[Listener]] = {}
+        self._lock = threading.RLock()  # a finalizer or a signal handler may come in between
+        self._listeners: dict[str, tuple[Listener, ...]] = {}
         self._past_errors = 0
         self._past_dropped = 0
 
@@ -102,24 +138,36 @@ class Dispatcher:
         """Register a callback for all or some keys of a service."""
         listener = Listener(callback, keys)
         with self._lock:
-            self._listeners.setdefault(service, []).append(listener)
+            self._listeners[service] = (*self._listeners.get(service, ()), listener)
         return listener
+
+    def add_for_states(self, callback: Callable[[StateChanged], object]) -> Callable[[], None]:
+        """Register a callback for states. Returns what unregisters it."""
+        listener = Listener(callback, None)
+        with self._lock:
+            self._listeners[_STATES] = (*self._listeners.get(_STATES, ()), listener)
+        return lambda: self.remove(_STATES, listener)
 
     def remove(self, service: str, listener: Listener) -> None:
         """Unregister; nothing happens if it was done already."""
         with self._lock:
-            registered = self._listeners.get(service, [])
+            registered = self._listeners.get(service, ())
             if listener in registered:
-                registered.remove(listener)
+                self._listeners[service] = tuple(each for each in registered if each is not listener)
                 self._past_errors += listener.errors
                 self._past_dropped += listener.dropped
         listener.close()
 
     def tell(self, event: Changed[Any]) -> None:
-        """Queue an event for everybody who wants it. Called by the line; copies under the lock, calls outside."""
-        with self._lock:
-            listeners = tuple(self._listeners.get(event.service, ()))
-        for listener in listeners:
+        """Queue an event for everybody who wants it. Called by the line, which takes no lock here."""
+        self._put(event.service, event)
+
+    def tell_state(self, event: StateChanged) -> None:
+        """The same for a change of state."""
+        self._put(_STATES, event)
+
+    def _put(self, kind: str, event: Told) -> None:
+        for listener in self._listeners.get(kind, ()):
             listener.put(event)
 
     def counts(self) -> tuple[int, int]:
@@ -131,19 +179,38 @@ class Dispatcher:
                 self._past_dropped + sum(listener.dropped for listener in current),
             )
 
+    def mend(self) -> None:
+        """Start again what threads died, or could not be had."""
+        for registered in tuple(self._listeners.values()):
+            for listener in registered:
+                listener.mend()
+
     def reborn(self) -> Dispatcher:
         """The same listeners with locks and threads of their own, for a forked child. Takes no lock."""
         dispatcher = Dispatcher()
-        for service, registered in self._listeners.items():
+        dispatcher._listeners = dict(self._listeners)
+        for registered in self._listeners.values():
             for listener in registered:
                 listener.renew()
-            dispatcher._listeners[service] = list(registered)
         return dispatcher
 
     def close(self) -> tuple[Listener, ...]:
-        """Close all listeners and return them, to be joined."""
+        """Close all listeners but those to states, and return all, to be joined."""
         with self._lock:
             current = tuple(listener for registered in self._listeners.values() for listener in registered)
+            to_states = self._listeners.get(_STATES, ())
         for listener in current:
-            listener.close()
+            if listener not in to_states:
+                listener.close()
         return current
+
+    def end_states(self) -> None:
+        """Close the listeners to states, too; they still hear of the end."""
+        for listener in self._listeners.get(_STATES, ()):
+            listener.end()
+
+
+def check_callback(callback: object, method: str, stream: str) -> None:
+    """Raises ``UsageError`` for what no thread can call."""
+    if not callable(callback) or iscoroutinefunction(callback):
+        raise UsageError(f"{method} takes an ordinary function; in async code iterate over {stream}() instead")

@@ -10,7 +10,7 @@ import logging
 import random
 import selectors
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import Enum
@@ -18,52 +18,41 @@ from time import monotonic
 from typing import Any, Final
 
 from hotconfig.core.chain import ChangeSet
+from hotconfig.core.drift import DriftWatch
 from hotconfig.core.errors import (
     ConfigurationError,
     DatabaseUnavailableError,
     HotConfigError,
-    InvalidStateError,
     NotStartedError,
-    UsageError,
 )
-from hotconfig.core.line import Followed, Line, head_of
+from hotconfig.core.line import Followed, Line, StandIn, head_of
 from hotconfig.core.listeners import Changed
-from hotconfig.core.outcomes import NeedsRead, Outcome
+from hotconfig.core.observing import UNOBSERVED, Observer
+from hotconfig.core.outcomes import Applied, Duplicate, NeedsRead, Outcome, Stale
 from hotconfig.core.ports import Answer, Confirmed, Event, Message, Notified, Reader
-from hotconfig.core.problems import one_line
 from hotconfig.core.schedule import ReadSchedule
 from hotconfig.runtime.inbox import Inbox
 from hotconfig.runtime.ledger import Ledger
 from hotconfig.runtime.link import Link, Opened, OpenFailed, OpenSubscription
+from hotconfig.runtime.measuring import Measuring
 from hotconfig.runtime.news import News
 from hotconfig.runtime.reading import ReadingThread
-from hotconfig.runtime.waiting import Waiting
+from hotconfig.runtime.timing import Timing
+from hotconfig.runtime.waiting import StandingIn, Waiting, shows
+from hotconfig.runtime.worker import Worker
 
 logger = logging.getLogger("hotconfig.follower")
 
+MAX_PAUSE_S: Final = 1.0
+"""Between two turns when each of them fails."""
 BATCH: Final = 1000
 """Messages taken together before the line is flushed and the clock is looked at again."""
+TURN_S: Final = 1.0
+"""Between two turns, at most, so that a line that does nothing can be told from one that cannot."""
+WATCHFUL_TURN_S: Final = 0.1
+"""The same while the state may change merely because time passes."""
 
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """How often and how long, in seconds.
-
-    Attributes:
-        reconcile_s: Between two comparisons with PostgreSQL while Redis is connected.
-        poll_s: The same while it is not.
-        stale_after_s: Unconfirmed for longer than this is called stale.
-    """
-
-    reconcile_s: float = 10.0
-    poll_s: float = 1.0
-    stale_after_s: float = 30.0
-
-    def __post_init__(self) -> None:
-        """Raises ``UsageError`` for what is no time."""
-        for name, seconds in (("reconcile_s", self.reconcile_s), ("poll_s", self.poll_s)):
-            if not 0.01 <= seconds <= 86_400:
-                raise UsageError(f"Timing.{name} takes seconds from 0.01 to 86,400, not {seconds}")
+LookAt = Callable[[Mapping[str, Followed[Any]], "float | None"], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +76,8 @@ class _Command(Enum):
     SHOW = "show"
 
 
-_Item = ChangeSet | Link | Answer | HotConfigError | Opened | OpenFailed | _Follow | _Forget | _Contact | _Command
+_Asked = _Follow | _Forget | StandingIn | _Contact | _Command
+_Item = ChangeSet | Link | Answer | HotConfigError | Opened | OpenFailed | _Asked
 
 
 class Follower:
@@ -100,10 +90,17 @@ class Follower:
         open_listener: OpenSubscription | None,
         tell: Callable[[Changed[Any]], None],
         timing: Timing,
+        *,
+        observer: Observer = UNOBSERVED,
     ) -> None:
         rng = random.Random()  # noqa: S311 - jitter
         self.line = Line(tell)
         self.ledger = Ledger()
+        self._observer = observer
+        self._measuring = Measuring(self.line, self.ledger, observer)
+        self._drift = DriftWatch()
+        self.look: LookAt | None = None  # after every turn
+        self.turned_at_s = monotonic()
         self._timing = timing
         self._inbox: Inbox[_Item] = Inbox()
         self._selector = selectors.DefaultSelector()
@@ -115,35 +112,56 @@ class Follower:
             self._news_stopped,
         )
         self._schedule = ReadSchedule(monotonic(), rng)
-        self._reading = ReadingThread(reader, self._inbox.post)
-        self._thread = threading.Thread(target=self._run, name="hotconfig-line", daemon=True)
-        self._stopping = False
+        self._menders: list[Callable[[], object]] = []
+        self._worker = Worker(self._run, "hotconfig-line")
+        self._reading = ReadingThread(reader, self._inbox.post, self._worker.mend)
+        self._stopping = self._over = False
+        self._runs = self._stumbles = 0
+        self._woken_s = monotonic()
         self._turning = threading.Lock()  # around the line, which a writing thread may use between two turns
+        self._asked_at_s = 0.0
         self._waiting = Waiting()
 
     # Called by any thread ------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start both threads."""
-        self._reading.start()
-        self._thread.start()
+        """Start both threads; each looks after the other.
+
+        Raises:
+            RetryableError: the system has no thread to give, now.
+        """
+        self._reading.worker.start()
+        self._worker.start()
+
+    def look_after(self, mend: Callable[[], object]) -> None:
+        """Have ``mend`` called in every turn, to start other threads again that died. Call it before the start."""
+        self._menders.append(mend)
+
+    def mend(self) -> None:
+        """Start again what died. The threads do so for each other; this is for when both did."""
+        self._worker.mend()
 
     def stop(self, timeout_s: float) -> bool:
         """End both threads; False if one did not end in time. The values stay as they are."""
         deadline_s = monotonic() + timeout_s
         self._stopping = True
         self._reading.stop()
-        if self._thread.ident is None:
-            self._clean_up()
-            return True
         self._inbox.wake()
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(timeout_s)
-        ended = self._reading.join(max(0.0, deadline_s - monotonic()))
-        return self._news.join(max(0.0, deadline_s - monotonic())) and ended and not self._thread.is_alive()
+        self.ledger.wake()
+        ended = self._worker.join(timeout_s)
+        if not self._worker.alive:
+            self._clean_up()  # it never ran, or died
+        for join in (self._reading.worker.join, self._news.join):
+            ended = join(max(0.0, deadline_s - monotonic())) and ended
+        return ended
 
     def abandon(self) -> None:
-        """In a forked child: let go of inherited descriptors without a word on any connection."""
+        """In a forked child: let go of inherited descriptors without a word on any connection.
+
+        Threads stay behind in the parent, but gevent's greenlets come along: they must find nothing to do here.
+        """
+        self._stopping = self._over = True
+        self._worker.abandon()
         self._reading.abandon()
         self._news.abandon()
         self._inbox.close()
@@ -188,7 +206,7 @@ class Follower:
             if self._stopping or not self.line.awaits(change_set):
                 return False
             self._judged(self.line.judge(change_set), None)
-            self.ledger.enter(self.line.flush())
+            self._measuring.flush()
         except BaseException:  # Ctrl-C goes to the main thread, wherever that is
             self._inbox.post(_Command.SHOW)
             raise
@@ -199,6 +217,12 @@ class Follower:
     def forget(self, followed: Followed[Any]) -> None:
         """Give up a service that could not be loaded; not another attempt at it."""
         self._inbox.post(_Forget(followed))
+
+    def stand_in(self, followed: Followed[Any], given: StandIn) -> Future[Outcome | None]:
+        """Show what is given until PostgreSQL answers; see :meth:`hotconfig.core.line.Line.stand_in`."""
+        asked = StandingIn(followed, given)
+        self._inbox.post(asked)
+        return asked.shown
 
     def register(self, service: str, schema_hash: str, json_schema: str) -> None:
         """Have a JSON Schema stored, some time."""
@@ -211,8 +235,8 @@ class Follower:
             InvalidStateError: the revision arrived and was rejected.
             NotStartedError: the follower was stopped meanwhile.
         """
-        self.ledger.wait(lambda: self._stopping or _shows(followed, revision), timeout_s)
-        if _shows(followed, revision):
+        self.ledger.wait(lambda: self._stopping or shows(followed, revision), timeout_s)
+        if shows(followed, revision):
             return True
         if self._stopping:
             raise NotStartedError("closed while waiting for a revision")
@@ -234,27 +258,56 @@ class Follower:
 
     @property
     def alive(self) -> bool:
-        """Whether the line's thread runs."""
-        return self._thread.is_alive()
+        """Whether both threads run."""
+        return self._worker.alive and self._reading.worker.alive
 
     def _run(self) -> None:
+        self._runs += 1
+        if self._runs > 1:
+            self._pick_up(str(self._restarted("hotconfig-line")))
         while not self._stopping:
             try:
                 self._turn()
             except BaseException as error:  # outermost loop: nothing may end the line
                 if isinstance(error, GeneratorExit):
                     raise
+                if self._over:
+                    return
                 self.ledger.counters.line_errors += 1
                 logger.exception("the line stumbled and goes on")
-                self._news.drop_all(HotConfigError(f"unforeseen: {type(error).__name__}"), monotonic())
+                self._stumbles += 1
+                self._pick_up(f"unforeseen: {type(error).__name__}")
+                self._pause()
+            else:
+                self._stumbles = 0
         self._clean_up()
+
+    def _pause(self) -> None:
+        """Not after a single failure; longer and longer where each turn fails."""
+        if self._stumbles > 1:
+            self.ledger.wait(lambda: self._stopping, min(MAX_PAUSE_S, 0.01 * 2 ** min(self._stumbles, 10)))
+
+    def _pick_up(self, why: str) -> None:
+        """Go on after the unforeseen: what was under way may be lost, what had arrived besides is still there."""
+        self._news.drop_all(HotConfigError(why), monotonic())
+        self._schedule.failed(monotonic())
+        self._inbox.wake()
+
+    def _restarted(self, thread: str) -> HotConfigError:
+        self.ledger.counters.restarts += 1
+        logger.error("the thread %s had died and was started again", thread)
+        return HotConfigError(f"the thread {thread} had died")
 
     def _turn(self) -> None:
         now_s = monotonic()
-        due_s = self._schedule.next_s(now_s)
+        due_s = now_s + (TURN_S if self.ledger.condition.settled else WATCHFUL_TURN_S)
         if self.line.followed:
             due_s = min(due_s, self._news.next_s(now_s))
+        if self.line.followed or self._waiting.for_contact:
+            due_s = min(due_s, self._schedule.next_s(now_s))
         ready = [key.data for key, _ in self._selector.select(max(0.0, due_s - now_s))]
+        before_s, self._woken_s = self._woken_s, monotonic()
+        self.ledger.late(self._woken_s, self._woken_s - max(due_s, before_s))
         with self._turning:
             self._take_turn(ready)
 
@@ -266,9 +319,13 @@ class Follower:
             if isinstance(link, Link):
                 self._hear(link)
         self._tick(monotonic())
-        self.ledger.reckon(monotonic(), self._timing.stale_after_s, redis_away=self._news.redis_away(monotonic()))
+        self.turned_at_s = now_s = monotonic()
+        self.ledger.condition.redis(now_s, self.connected, self._news.redis_lost_at_s(now_s))
+        self.ledger.reckon(now_s, self._timing.stale_after_s)
+        if self.look is not None:
+            self.look(self.line.followed, self.ledger.verified_at_s)
 
-    def _take_item(self, item: _Item) -> None:  # noqa: C901 - one case per kind of item
+    def _take_item(self, item: _Item) -> None:  # noqa: C901, PLR0912 - one case per kind of item
         match item:
             case Answer():
                 self._answered(item)
@@ -280,30 +337,41 @@ class Follower:
                 self._news.drop(link, error, monotonic())
             case ChangeSet():
                 self._judged(self.line.judge(item), None)
-                self.ledger.enter(self.line.flush())
+                self._measuring.flush()
             case _Follow(followed, live):
                 self._start_following(followed, live)
             case _Forget(followed):
                 if self.line.followed.get(followed.service) is followed:
                     del self.line.followed[followed.service]
                     self._waiting.forget(followed.service)
+            case StandingIn():
+                if self._waiting.stand_in(self.line, item):
+                    self.ledger.condition.stood_in = True
+                    self._schedule.want()
             case _Contact(made):
                 self._waiting.contact(made)
                 self._schedule.want()
             case _Command.READ:
                 self._schedule.want()
             case _Command.SHOW:
-                self.ledger.enter(self.line.flush())
+                self._measuring.flush()
             case Link():
                 self._hear(item)
 
     def _tick(self, now_s: float) -> None:
+        if self._reading.worker.mend():
+            self._unanswered(self._restarted("hotconfig-reading"))
+        for mend in self._menders:
+            mend()
         if self.line.followed:
             self._news.tick(self.line.followed, now_s)
         for service in self._schedule.impatient(now_s):
             self._judge_again(service)
+        if self._drift.suspects:
+            self.ledger.counters.drift += self._drift.confirmed(now_s)
         if (self.line.followed or self._waiting.for_contact) and self._schedule.begin(now_s):
             self.ledger.counters.reads += 1
+            self._asked_at_s = now_s
             self._reading.ask({name: head_of(followed) for name, followed in self.line.followed.items()})
 
     def _start_following(self, followed: Followed[Any], live: Future[Any]) -> None:
@@ -329,7 +397,7 @@ class Follower:
             events = self._news.receive(link, limit, monotonic())
             for event in events:
                 self._take_event(link, event)
-            self.ledger.enter(self.line.flush())
+            self._measuring.flush()
             if len(events) < limit:
                 return
         # More may be buffered in the driver, where the selector does not see it: come back for it.
@@ -351,6 +419,8 @@ class Follower:
         if outcome is None:
             return
         self.ledger.counters.count(outcome)
+        if self._drift.suspects and outcome.service is not None:
+            self._drift.heard(outcome.service)
         if isinstance(outcome, NeedsRead):
             if outcome.patient and message is not None:
                 self._schedule.wait_a_moment(outcome.service, monotonic(), message)
@@ -364,7 +434,7 @@ class Follower:
             self.line.notified(*message) if isinstance(message, Notified) else self.line.receive(*message)
             for message in patience.messages
         ]
-        self.ledger.enter(self.line.flush())
+        self._measuring.flush()
         if not patience.messages:
             self._schedule.want()  # a first load that no confirmation came for
         elif any(isinstance(outcome, NeedsRead) for outcome in again):
@@ -373,6 +443,7 @@ class Follower:
     def _news_stopped(self, link: Link, error: HotConfigError) -> None:
         self.ledger.note(error, again=link.failures > 1)
         self.ledger.counters.connection_failures += 1
+        self._drift.interrupted()
         self._schedule.sooner(monotonic(), self._timing.poll_s)
         if self._waiting.for_loads:
             self._schedule.want()
@@ -381,23 +452,37 @@ class Follower:
 
     def _answered(self, answer: Answer) -> None:
         now_s = monotonic()
-        self._schedule.answered(now_s, self._timing.reconcile_s if self._news.hearing else self._timing.poll_s)
+        untold = self._schedule.unprompted and self._news.hearing
         self.line.keyring = answer.keyring
+        outcomes: list[Outcome] = []
         for loaded in answer.loaded:
-            outcome = self.line.load(loaded)
-            self.ledger.enter([outcome])
+            outcome = self._measuring.load(loaded)
+            outcomes.append(outcome)
             if isinstance(outcome, NeedsRead):
                 self._schedule.hint()
+            elif untold and isinstance(outcome, Applied) and not outcome.first:
+                self._suspect(loaded.service, now_s)
             followed = self.line.followed.get(loaded.service)
             if followed is not None and self._waiting.loaded(followed, outcome):
                 self._schedule.patience.pop(loaded.service, None)
-        self.ledger.enter(self.line.flush())
-        if not answer.in_recovery:
-            self.ledger.verified(now_s)
+        self._measuring.flush()
+        self._schedule.answered(
+            now_s,
+            self._timing.reconcile_s if self._news.hearing else self._timing.poll_s,
+            in_recovery=answer.in_recovery,
+            moved=not all(isinstance(outcome, Duplicate | Stale) for outcome in outcomes),
+        )
+        self.ledger.condition.answered(self._asked_at_s, confirms=_confirms(answer, outcomes))
+        self._observer.look()
         self._waiting.contacted()
+
+    def _suspect(self, service: str, now_s: float) -> None:
+        if service not in self._schedule.patience:  # else a message had told, and was given a moment
+            self._drift.suspect(service, now_s)
 
     def _unanswered(self, error: HotConfigError) -> None:
         self.ledger.counters.read_failures += 1
+        self.ledger.condition.unanswered(monotonic())
         again = self._schedule.failed(monotonic())
         told = isinstance(error, ConfigurationError) and (self._waiting.for_contact or self._waiting.for_loads)
         self.ledger.note(error, again=again or told)
@@ -405,6 +490,9 @@ class Follower:
             self._waiting.give_up(error)
 
     def _clean_up(self) -> None:
+        if self._over:
+            return
+        self._over = True
         self._news.close()
         for item in self._inbox.take():
             if isinstance(item, Opened):
@@ -413,21 +501,16 @@ class Follower:
                 self._waiting.load(item.followed.service, item.live)
             elif isinstance(item, _Contact):
                 self._waiting.contact(item.made)
+            elif isinstance(item, StandingIn):
+                item.shown.set_result(None)
         self._waiting.give_up(NotStartedError("closed while PostgreSQL was being waited for"))
         self._selector.close()
         self._inbox.close()
         self.ledger.close()
 
 
-def _shows(followed: Followed[Any], revision: int) -> bool:
-    """Whether the live object shows this revision. Raises if it arrived and was rejected."""
-    shown, head = followed.shown, followed.head
-    if shown is not None and shown.revision >= revision:
+def _confirms(answer: Answer, outcomes: Iterable[Outcome]) -> bool:
+    """A standby confirms what is shown here unless it is cut off, late, or behind what came by Redis."""
+    if not answer.in_recovery:
         return True
-    if head is not None and head.revision >= revision and followed.problems:
-        raise InvalidStateError(
-            f"service {followed.service!r}: revision {head.revision} was rejected here, the last good values stay: "
-            + one_line(followed.problems),
-            dict(followed.problems),
-        )
-    return False
+    return answer.caught_up and not any(isinstance(outcome, Stale) for outcome in outcomes)

@@ -18,8 +18,8 @@ logger = logging.getLogger("hotconfig.forks")
 class Survivor(Protocol):
     """Something that goes on in a forked child."""
 
-    def revive(self) -> object:
-        """Start anew, in the child. Returns what must never be destroyed there."""
+    def revive(self, inherited: list[object]) -> None:
+        """Start anew, in the child. Puts into ``inherited`` what must never be destroyed there."""
         ...
 
 
@@ -44,6 +44,9 @@ def forget(survivor: Survivor) -> None:
 def _revive() -> None:
     for survivor in tuple(_started):
         try:
-            _inherited.append(survivor.revive())
+            survivor.revive(_inherited)
         except Exception:  # the child must come to life, with values that stand still if need be
-            logger.exception("hotconfig could not be started again in a forked child: its values stay as they are")
+            logger.exception(
+                "hotconfig could not be started again in a forked child: its values stay as they are until start() "
+                "is called there"
+            )

@@ -11,10 +11,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 
+from hotconfig.core.condition import Condition
 from hotconfig.core.errors import HotConfigError
+from hotconfig.core.lateness import Lateness
 from hotconfig.core.outcomes import Applied, Outcome, Rejected, Stage
-from hotconfig.core.problems import one_line
-from hotconfig.core.status import Counters, State
+from hotconfig.core.status import Counters, State, StateChanged
+from hotconfig.runtime import records
+from hotconfig.runtime.worker import ending
 
 logger = logging.getLogger("hotconfig.follower")
 
@@ -24,64 +27,74 @@ class Ledger:
 
     def __init__(self) -> None:
         self.counters = Counters()
-        self.verified_at_s: float | None = None
+        self.condition = Condition()
+        self.tell_state: Callable[[StateChanged], None] | None = None
         self.last_error: str | None = None
         self.state = State.NOT_READY
         self.since = datetime.now(UTC)
+        self._lateness = Lateness()
         self._moved = threading.Condition()
         self._waiters = 0
 
     def enter(self, outcomes: Iterable[Outcome]) -> None:
         """Count and log outcomes, and wake who waits for a revision."""
-        moved = False
+        moved: Outcome | None = None
         for outcome in outcomes:
             self.counters.count(outcome)
+            if outcome is moved:
+                continue  # commits taken together share one outcome, and one record
             if isinstance(outcome, Applied):
-                moved = True
-                if outcome.first:
-                    logger.info("service %r: loaded at revision %d", outcome.service, outcome.revision)
-                elif outcome.keys and logger.isEnabledFor(logging.INFO):
-                    keys, by = ", ".join(sorted(outcome.keys)), outcome.by or "several"
-                    logger.info(
-                        "service %r: revision %d changed %s, by %s", outcome.service, outcome.revision, keys, by
-                    )
+                moved = outcome
+                if logger.isEnabledFor(logging.INFO):
+                    records.log_applied(outcome)
             elif isinstance(outcome, Rejected) and outcome.stage is Stage.VALIDATE:
-                moved = True
-                logger.error(
-                    "service %r: revision %s does not fit and is not shown: %s",
-                    outcome.service,
-                    outcome.revision,
-                    one_line(outcome.problems),
-                )
-        if moved and self._waiters:
+                moved = outcome
+                records.log_rejected(outcome)
+        if moved is not None and self._waiters:
             self.wake()
 
     def note(self, error: HotConfigError, *, again: bool) -> None:
         """Keep the newest error. One that comes ``again`` is logged at DEBUG only."""
         self.last_error = str(error)
-        logger.log(logging.DEBUG if again else logging.WARNING, "%s", self.last_error)
+        logger.log(logging.DEBUG if again or ending() else logging.WARNING, "%s", self.last_error)
 
-    def verified(self, now_s: float) -> None:
-        """PostgreSQL confirmed the values."""
-        self.verified_at_s = now_s
+    @property
+    def verified_at_s(self) -> float | None:
+        """When the question was asked to which PostgreSQL last answered that the values are current. Any thread."""
+        return self.condition.verified_at_s
 
-    def reckon(self, now_s: float, stale_after_s: float, *, redis_away: bool) -> None:
+    def late(self, now_s: float, late_s: float) -> None:
+        """The line's turn began so much after it was due."""
+        if self._lateness.add(now_s, late_s):
+            logger.warning(
+                "changes were shown up to %.1f s late: something held the interpreter's lock or the processor", late_s
+            )
+
+    def lag_s(self, now_s: float) -> float:
+        """The worst lateness of the last one to two minutes. Any thread."""
+        return self._lateness.worst_s(now_s)
+
+    def reckon(self, now_s: float, stale_after_s: float) -> None:
         """Find the state anew."""
-        if self.verified_at_s is None:
-            state = State.NOT_READY
-        elif now_s - self.verified_at_s > stale_after_s:
-            state = State.STALE
-        else:
-            state = State.DEGRADED if redis_away else State.READY
+        state = self.condition.state(now_s, stale_after_s)
         if state is not self.state:
             level = logging.INFO if state is State.READY else logging.WARNING
-            logger.log(level, "state %s → %s", self.state.value, state.value)
-            self.state, self.since = state, datetime.now(UTC)
+            level = logging.DEBUG if ending() else level
+            logger.log(level, "state %s → %s", self.state.value, state.value, extra={"hotconfig_state": state.value})
+            self._become(state)
 
     def close(self) -> None:
         """The last entry."""
-        self.state, self.since = State.CLOSED, datetime.now(UTC)
+        self._become(State.CLOSED)
         self.wake()
+
+    def _become(self, state: State) -> None:
+        old = self.state
+        # since first: who sees the new state must not see the old time.
+        self.since = datetime.now(UTC)
+        self.state = state
+        if self.tell_state is not None:
+            self.tell_state(StateChanged(old, state, self.since, self.last_error))
 
     def counted(self) -> dict[str, object]:
         """The counters, as a plain dict. Any thread."""

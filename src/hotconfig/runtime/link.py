@@ -10,11 +10,13 @@ import random
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from hotconfig.core.backoff import Backoff
 from hotconfig.core.errors import ConfigurationError, HotConfigError, RetryableError
 from hotconfig.core.ports import Event, Subscription
+from hotconfig.runtime.worker import Worker
 
 logger = logging.getLogger("hotconfig.link")
 
@@ -22,6 +24,8 @@ PING_INTERVAL_S: Final = 0.5
 PONG_DEADLINE_S: Final = 1.0
 GRACE_S: Final = 0.25
 """How long connecting may take before it is called a failure."""
+MAX_DELAY_S: Final = 0.5
+"""Between attempts, at most: a server that comes back has to be in use again within one second."""
 MISCONFIGURED_DELAY_S: Final = 15.0
 """Between attempts that only a person can make succeed: a wrong password, a missing grant, a pooler."""
 
@@ -68,17 +72,20 @@ class Link:
         self._open_subscription = open_subscription
         self._post = post
         self._rng = rng
-        self._backoff = Backoff()
+        self._backoff = Backoff(max_s=MAX_DELAY_S)
         self._services: set[str] = set()
         self._opening = False
         self._closed = False
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._worker: Worker | None = None
         self._needed_at_s: float | None = None
         self._open_at_s = 0.0
         self._pinged_at_s = 0.0
         self._heard_at_s = 0.0
         self._pong_awaited = False
+        self.lost_at_s: float | None = None
+
+    # lost_at_s: since when there is trouble; a server that went silent is in trouble since it was pinged.
 
     @property
     def connected(self) -> bool:
@@ -104,12 +111,9 @@ class Link:
         self._needed_at_s = now_s if self._needed_at_s is None else self._needed_at_s
         if self.subscription is not None or self._opening or now_s < self._open_at_s:
             return
-        thread = threading.Thread(target=self._open, args=[frozenset(services)], name="hotconfig-connect", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError as error:
-            raise RetryableError(f"connecting to {self.name}: no thread can be started") from error
-        self._opening, self._thread = True, thread
+        worker = Worker(partial(self._open, frozenset(services)), "hotconfig-connect")
+        worker.start()
+        self._opening, self._worker = True, worker
 
     def opened(self, opened: Opened, now_s: float) -> Subscription:
         """Take over a new connection."""
@@ -144,6 +148,7 @@ class Link:
     def confirmed(self) -> None:
         """A subscription stands: the connection is worth something."""
         self.failures = 0
+        self.lost_at_s = None
 
     def ponged(self) -> None:
         """The answer to the ping came."""
@@ -168,6 +173,8 @@ class Link:
 
         redis-py's own reconnecting would hide the gap, and behind Sentinel cling to a demoted master.
         """
+        if self.lost_at_s is None:
+            self.lost_at_s = self._pinged_at_s if self.subscription is not None and self._pong_awaited else now_s
         self.dismiss()
         self._opening = False
         self.failures += 1
@@ -192,13 +199,17 @@ class Link:
             self._closed = True
         self.dismiss()
 
+    def abandon(self) -> None:
+        """In a forked child: let go without a word. Takes no lock: nobody can release it."""
+        self._closed = True
+        if self._worker is not None:
+            self._worker.abandon()
+        if self.subscription is not None:
+            self.subscription.abandon()
+
     def join(self, timeout_s: float) -> bool:
         """Wait for an attempt under way; False if it did not end in time. Any thread."""
-        thread = self._thread
-        if thread is None:
-            return True
-        thread.join(timeout_s)
-        return not thread.is_alive()
+        return self._worker is None or self._worker.join(timeout_s)
 
     def _open(self, services: frozenset[str]) -> None:
         try:

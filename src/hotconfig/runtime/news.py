@@ -8,6 +8,7 @@ from __future__ import annotations
 import selectors
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from time import monotonic
 
 from hotconfig.core.errors import HotConfigError
 from hotconfig.core.ports import Event
@@ -37,9 +38,11 @@ class News:
         self._on_trouble = on_trouble
         self._links = tuple(link for link in (redis, listen) if link is not None)
 
-    def redis_away(self, now_s: float) -> bool:
-        """Redis is configured, and not there."""
-        return self.redis is not None and self.redis.away(now_s)
+    def redis_lost_at_s(self, now_s: float) -> float | None:
+        """Since when Redis is not there, though it is configured; None if it is, or is not needed yet."""
+        if self.redis is None or not self.redis.away(now_s):
+            return None
+        return now_s if self.redis.lost_at_s is None else self.redis.lost_at_s
 
     @property
     def hearing(self) -> bool:
@@ -109,8 +112,7 @@ class News:
     def abandon(self) -> None:
         """In a forked child: let go without a word, and without touching the selector that the parent shares."""
         for link in self._links:
-            if link.subscription is not None:
-                link.subscription.abandon()
+            link.abandon()
 
     def close(self) -> None:
         """Close what is open, for good."""
@@ -120,7 +122,8 @@ class News:
 
     def join(self, timeout_s: float) -> bool:
         """Wait for connections that are being made; False if they did not end in time. Any thread."""
-        return all(link.join(timeout_s) for link in self._links)
+        deadline_s = monotonic() + timeout_s
+        return all(link.join(max(0.0, deadline_s - monotonic())) for link in self._links)
 
     def _needed(self) -> tuple[Link, ...]:
         needed = [self.redis] if self.redis is not None else []

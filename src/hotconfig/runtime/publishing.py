@@ -6,13 +6,14 @@ Must not know settings classes: it takes texts.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import uuid4
 
 from hotconfig.core.chain import Change, ChangeSet
 from hotconfig.core.errors import HotConfigError
+from hotconfig.core.observing import UNOBSERVED, Observer
 from hotconfig.core.ports import Announcer, Order, Writer
 from hotconfig.core.wire import Keyring
 
@@ -56,6 +57,7 @@ class Publisher:
         announcer: Where it is announced; None without Redis.
         keyring: The signing keys as somebody else last read them; empty: the writer reads them, once.
         deliver: Hears of every commit, with all values.
+        observer: Watches every write, and says which trace it belongs to.
     """
 
     def __init__(
@@ -64,11 +66,14 @@ class Publisher:
         announcer: Announcer | None,
         keyring: Callable[[], Keyring] = dict[int, bytes],
         deliver: Deliver | None = None,
+        *,
+        observer: Observer = UNOBSERVED,
     ) -> None:
         self._writer = writer
         self._announcer = announcer
         self._keyring = keyring
         self._deliver = deliver
+        self._observer = observer
 
     def commit(
         self,
@@ -88,15 +93,15 @@ class Publisher:
                 announced.
         """
         made = tuple(changes)
-        written = self._writer.write(Order(service, made, sensitive, by, reason, expect, uuid4()))
         keys = tuple(change.key for change in made)
-        if not written.moved:
-            return Commit(service, written.head.revision, changed=False, announced=False, keys=keys, at=None)
-        change_set = ChangeSet(service, written.parent, written.head, made, written.at, by, reason, _trace())
-        told = tuple(_told(change, sensitive) for change in made) if sensitive else made
-        announced = self._announce(change_set if told is made else change_set._replace(changes=told))
-        if self._deliver is not None:
-            self._deliver(change_set, announced=announced)
+        order = Order(service, made, sensitive, by, reason, expect, uuid4())
+        with self._observer.writing(service, keys) as writing:
+            written = self._writer.write(order)
+            writing.committed(written.head.revision)
+            if not written.moved:
+                return Commit(service, written.head.revision, changed=False, announced=False, keys=keys, at=None)
+            change_set = ChangeSet(service, written.parent, written.head, made, written.at, by, reason, writing.trace)
+            announced = self._tell(change_set, sensitive)
         return Commit(service, written.head.revision, changed=True, announced=announced, keys=keys, at=written.at)
 
     def close(self) -> None:
@@ -104,6 +109,20 @@ class Publisher:
         self._writer.close()
         if self._announcer is not None:
             self._announcer.close()
+
+    def _tell(self, change_set: ChangeSet, sensitive: frozenset[str]) -> bool:
+        made = change_set.changes
+        told = tuple(_told(change, sensitive) for change in made) if sensitive else made
+        announced = self._announce(change_set if told is made else change_set._replace(changes=told))
+        if self._deliver is not None:
+            self._deliver(change_set, announced=announced)
+        return announced
+
+    def abandon(self) -> None:
+        """In a forked child: let go of inherited descriptors without a word on any connection."""
+        self._writer.abandon()
+        if self._announcer is not None:
+            self._announcer.abandon()
 
     def _announce(self, change_set: ChangeSet) -> bool:
         if self._announcer is None:
@@ -123,7 +142,3 @@ class Publisher:
 
 def _told(change: Change, sensitive: frozenset[str]) -> Change:
     return Change(change.key, withheld=True) if change.key in sensitive and not change.deleted else change
-
-
-def _trace() -> Mapping[str, str]:
-    return {}

@@ -5,35 +5,40 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from hotconfig.core.chain import Head
 from hotconfig.core.errors import HotConfigError
 from hotconfig.core.ports import Answer, Reader
+from hotconfig.runtime.worker import Worker
 
 logger = logging.getLogger("hotconfig.reading")
 
 Registration = tuple[str, str, str]
 """service, schema hash, JSON Schema"""
 
+WATCH_S: Final = 1.0
+"""Between two looks at whether the line still runs."""
+
 
 class ReadingThread:
     """Carries out one request at a time and hands the result to ``deliver``, from its own thread.
 
-    Nobody but the line asks, and it does not ask again before it was answered.
+    Nobody but the line asks, and it does not ask again before it was answered. While idle it calls ``watch`` about
+    once a second.
     """
 
-    def __init__(self, reader: Reader, deliver: Callable[[Answer | HotConfigError], None]) -> None:
+    def __init__(
+        self, reader: Reader, deliver: Callable[[Answer | HotConfigError], None], watch: Callable[[], object]
+    ) -> None:
         self._reader = reader
         self._deliver = deliver
+        self._watch = watch
         self._wakeup = threading.Condition()
         self._request: dict[str, Head] | None = None
         self._registrations: list[Registration] = []
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="hotconfig-reading", daemon=True)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        self._stopping = self._abandoned = False
+        self.worker = Worker(self._run, "hotconfig-reading")
 
     def ask(self, asked: Mapping[str, Head]) -> None:
         """Read these services. The answer is delivered."""
@@ -53,36 +58,42 @@ class ReadingThread:
             self._stopping = True
             self._wakeup.notify()
 
-    def join(self, timeout_s: float) -> bool:
-        """Wait for the end; False if it did not come in time."""
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(timeout_s)
-        return not self._thread.is_alive()
-
     def abandon(self) -> None:
         """In a forked child: let go of the connection without a word."""
+        self._abandoned = self._stopping = True
+        self.worker.abandon()
         self._reader.abandon()
 
     def _run(self) -> None:
         while (job := self._next()) is not None:
-            if isinstance(job, dict):
-                self._deliver(self._load(job))
-            else:
-                self._register(job)
-        self._reader.close()
+            answer = self._carry_out(job)
+            if answer is not None:
+                self._deliver(answer)
+        if not self._abandoned:
+            self._reader.close()
 
     def _next(self) -> dict[str, Head] | Registration | None:
+        while not self._wait():
+            self._watch()
         with self._wakeup:
-            self._wakeup.wait_for(lambda: self._stopping or self._request is not None or self._registrations)
             if self._request is not None and not self._stopping:
                 request, self._request = self._request, None
                 return request
             # Also on the way out: a program that lives for a moment leaves its schema behind all the same.
             return self._registrations.pop(0) if self._registrations else None
 
-    def _load(self, asked: Mapping[str, Head]) -> Answer | HotConfigError:
+    def _wait(self) -> bool:
+        """Wait for something to do; False when there was nothing for some time."""
+        with self._wakeup:
+            return self._wakeup.wait_for(
+                lambda: self._stopping or self._request is not None or bool(self._registrations), WATCH_S
+            )
+
+    def _carry_out(self, job: dict[str, Head] | Registration) -> Answer | HotConfigError | None:
         try:
-            return self._reader.load(asked)
+            if isinstance(job, dict):
+                return self._reader.load(job)
+            self._register(job)
         except HotConfigError as error:
             return error
         except BaseException as error:  # outermost loop of the worker: a lost answer would stall the line
@@ -90,6 +101,7 @@ class ReadingThread:
                 raise
             logger.exception("reading PostgreSQL failed in an unforeseen way")
             return HotConfigError(f"reading PostgreSQL failed: {type(error).__name__}")
+        return None
 
     def _register(self, registration: Registration) -> None:
         service, schema_hash, json_schema = registration

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from hotconfig.core.candidate import Blueprint
 from hotconfig.core.chain import Change
-from hotconfig.core.errors import ConflictError, InvalidValueError, UsageError
+from hotconfig.core.errors import ConflictError, DatabaseUnavailableError, InvalidValueError, UsageError
 from hotconfig.core.judge import applied
 from hotconfig.core.line import Followed
 from hotconfig.core.problems import MODEL_KEY, one_line
@@ -28,7 +28,9 @@ Target = BaseModel | type[BaseModel]
 
 
 class Store:
-    """Writes to PostgreSQL and announces to Redis. Any thread may use it; calls block for at most about ten seconds.
+    """Writes to PostgreSQL and announces to Redis. Any thread may use it.
+
+    A call blocks for at most about 5 seconds with a connection at hand, about 20 if that breaks and the next is silent.
 
     Every method takes ``by`` (who, up to 256 characters), ``reason`` (why, up to 2,000) and ``expect`` (the revision
     that must still be the head, else ``ConflictError``), and returns a :class:`Commit`.
@@ -126,8 +128,15 @@ class Store:
             return self._publish(followed, changes, by, reason, expect)
         # Where validators look at several keys, what was validated must be what is written on top of. Threads of this
         # process take turns; other processes are raced.
-        with self._turns.setdefault(followed.service, threading.Lock()):
+        turn = self._turns.setdefault(followed.service, threading.Lock())
+        if not turn.acquire(timeout=RACE_TIMEOUT_S):
+            raise DatabaseUnavailableError(
+                f"service {followed.service!r}: not written; other writes of this process took {RACE_TIMEOUT_S:.0f} s"
+            )
+        try:
             return self._race(followed, changes, by, reason)
+        finally:
+            turn.release()
 
     def _race(self, followed: Followed[Any], changes: tuple[Change, ...], by: str, reason: str | None) -> Commit:
         deadline_s = monotonic() + RACE_TIMEOUT_S

@@ -6,12 +6,22 @@ Owns the futures that ``start`` and ``bind`` wait on. The line's thread uses it;
 from __future__ import annotations
 
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import Any
 
 from hotconfig.core.errors import HotConfigError, InvalidStateError
-from hotconfig.core.line import Followed
-from hotconfig.core.outcomes import Outcome, Rejected
+from hotconfig.core.line import Followed, Line, StandIn
+from hotconfig.core.outcomes import Applied, Outcome, Rejected
 from hotconfig.core.problems import one_line
+
+
+@dataclass(frozen=True, slots=True)
+class StandingIn:
+    """Somebody waits for a service to be shown without PostgreSQL. ``shown``: what ``Line.stand_in`` said."""
+
+    followed: Followed[Any]
+    given: StandIn
+    shown: Future[Outcome | None] = field(default_factory=Future["Outcome | None"])
 
 
 class Waiting:
@@ -59,12 +69,35 @@ class Waiting:
             live.set_exception(_invalid_at_start(followed, outcome))
         return True
 
+    def stand_in(self, line: Line, asked: StandingIn) -> bool:
+        """Let the line show something in PostgreSQL's place: that will do for whoever waits. True: it is shown."""
+        outcome = line.stand_in(asked.followed, asked.given)
+        shown = isinstance(outcome, Applied)
+        if shown and (live := self._loads.pop(asked.followed.service, None)) is not None:
+            live.set_result(asked.followed.live)
+        asked.shown.set_result(outcome)
+        return shown
+
     def give_up(self, error: HotConfigError) -> None:
         """Tell everybody; waiting longer would not help."""
         while self._contacts:
             self._contacts.pop().set_exception(error)
         while self._loads:
             self._loads.popitem()[1].set_exception(error)
+
+
+def shows(followed: Followed[Any], revision: int) -> bool:
+    """Whether the live object shows this revision. Raises ``InvalidStateError`` if it arrived and was rejected."""
+    shown, head = followed.shown, followed.head
+    if shown is not None and shown.revision >= revision:
+        return True
+    if head is not None and head.revision >= revision and followed.problems:
+        raise InvalidStateError(
+            f"service {followed.service!r}: revision {head.revision} was rejected here, the last good values stay: "
+            + one_line(followed.problems),
+            dict(followed.problems),
+        )
+    return False
 
 
 def _invalid_at_start(followed: Followed[Any], outcome: Rejected) -> InvalidStateError:

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from hotconfig.cli.checks.finding import Finding, ok
 from hotconfig.core.errors import ConfigurationError, HotConfigError
-from hotconfig.postgres.connect import Session, describe, open_session, translated
+from hotconfig.postgres.address import describe
+from hotconfig.postgres.connect import Session, open_session, translated
 from hotconfig.postgres.migrate import check_schema_name, migrations, pending
 
 OLDEST: Final = 140_000
@@ -66,6 +67,13 @@ def _check_server(session: Session, where: str) -> Generator[Finding, None, bool
     else:
         yield ok("encoding", encoding)
     yield _check_primary(in_recovery=bool(in_recovery))
+    if session.pooled:
+        yield Finding(
+            "pooler",
+            "note",
+            "a connection pooler stands between",
+            "everything works but LISTEN: without Redis, programs look at PostgreSQL every Timing.poll_s",
+        )
     yield from _check_durability(fsync, synchronous)
     yield _check_room(used, allowed)
     if superuser:
@@ -83,8 +91,8 @@ def _check_server(session: Session, where: str) -> Generator[Finding, None, bool
 def _check_primary(*, in_recovery: bool) -> Finding:
     if in_recovery:
         return Finding(
-            "primary", "warning", "this is a standby", "reading works; for writing name the primary, or let libpq "
-            "find it: several hosts and target_session_attrs=read-write"
+            "primary", "warning", "this is a standby", "reading works; for writing name the primary in the URL as "
+            "well (postgresql://…@standby:5432,primary:5432/…): the one that accepts writes is found"
         )  # fmt: skip
     return ok("primary", "accepts writes")
 

@@ -11,6 +11,7 @@ from redis.exceptions import NoPermissionError
 
 from hotconfig.cli.checks.finding import Finding, ok
 from hotconfig.cli.checks.rounds import SERVICE, await_event
+from hotconfig.cli.checks.topology import check_topology
 from hotconfig.core.errors import AccessDeniedError, HotConfigError
 from hotconfig.core.ports import Confirmed
 from hotconfig.redis.connect import describe, open_client, translate
@@ -29,6 +30,7 @@ _ROOMIER: Final = f"{_EVICTION}. Better: CONFIG SET {_BUFFERS} 'pubsub 32mb 8mb 
 def check_news(url: str) -> Iterator[Finding]:
     """Everything about the server and its user; stops at what makes the rest impossible."""
     where = describe(url)
+    yield from check_topology(url)
     try:
         client: Any = open_client(url, client_name="hotconfig-doctor")
     except HotConfigError as error:

@@ -1,0 +1,31 @@
+"""Whether somebody relays: announces in Redis what its writer did not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from hotconfig.cli.checks.finding import Finding, ok
+from hotconfig.core.errors import HotConfigError
+from hotconfig.postgres.relayed import find_leader
+
+CHECK: Final = "relay"
+
+
+def check_relay(url: str, schema: str) -> Iterator[Finding]:
+    """Look for the session that holds the role."""
+    try:
+        leader = find_leader(url, schema)
+    except HotConfigError as error:
+        yield Finding(CHECK, "note", "cannot be looked for", str(error))
+        return
+    if leader is not None:
+        yield ok(CHECK, f"{leader} leads")
+    else:
+        yield Finding(
+            CHECK,
+            "note",
+            "nobody relays",
+            "a commit that is not announced, as by psql, reaches programs with Redis when they next compare with "
+            "PostgreSQL. To have it seen at once run `hotconfig relay`, or a program with HOTCONFIG_RELAY=true",
+        )

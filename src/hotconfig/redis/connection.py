@@ -1,0 +1,103 @@
+"""Connections to one server of Redis, with every timeout set and no retries of their own; and what their errors mean.
+
+Must not know which server is the right one; see :mod:`hotconfig.redis.route`.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import redis
+import redis.exceptions
+
+from hotconfig.core.errors import AccessDeniedError, ConfigurationError, HotConfigError, RedisUnavailableError
+from hotconfig.redis.url import Address, RedisUrl, describe
+
+RESP2: Final = 2
+RESP3: Final = 3
+_MISTAKES: Final = frozenset(
+    {
+        # OpenSSL's names for what no further attempt mends: no TLS at the other end, or a certificate that we lack.
+        "WRONG_VERSION_NUMBER",
+        "TLSV13_ALERT_CERTIFICATE_REQUIRED",
+        "TLSV1_ALERT_UNKNOWN_CA",
+        "SSLV3_ALERT_HANDSHAKE_FAILURE",
+        "SSLV3_ALERT_BAD_CERTIFICATE",
+        "SSLV3_ALERT_CERTIFICATE_EXPIRED",
+        "TLSV1_ALERT_PROTOCOL_VERSION",
+        "KEY_VALUES_MISMATCH",
+        "NO_CERTIFICATE_OR_CRL_FOUND",
+        "NO_START_LINE",
+    }
+)
+
+
+def open_connection(
+    url: RedisUrl, address: Address | None, *, client_name: str, protocol: int, to_sentinel: bool = False
+) -> Any:
+    """A connection of redis-py's, connected and authenticated. The files that the URL names are read anew.
+
+    Blocks for name resolution and for at most the connect timeout, then the call timeout per answer.
+
+    Raises:
+        RedisUnavailableError, AccessDeniedError, ConfigurationError: it did not work; nothing is left open.
+    """
+    options: Mapping[str, Any] = url.sentinel_options if to_sentinel else url.options
+    place = address._asdict() if address is not None else {}
+    connection = url.connection_class(**{**options, **place, "client_name": client_name, "protocol": protocol})
+    try:
+        connection.connect()
+    except (redis.RedisError, OSError) as error:
+        connection.disconnect()
+        secure = issubclass(url.connection_class, redis.SSLConnection)
+        where = f"{address or url.where}{' with TLS' if secure else ''}"
+        if secure and _is_about_files(error):
+            raise ConfigurationError(
+                f"Redis at {where}: a file that the URL names by ssl_ca_certs, ssl_certfile or ssl_keyfile cannot be "
+                "read; check the paths and who may read them"
+            ) from error
+        raise translate_at(error, where, "connect") from error
+    return connection
+
+
+def translate(error: Exception, url: str, action: str) -> HotConfigError:
+    """The error of ours that says what the caller can do about ``error``. The message names no user of ``url``."""
+    return translate_at(error, describe(url), action)
+
+
+def translate_at(error: Exception, where: str, action: str) -> HotConfigError:
+    """:func:`translate` with ``where`` in words: it stands in the message as it is."""
+    if isinstance(error, redis.AuthenticationError | redis.exceptions.NoPermissionError):
+        return AccessDeniedError(
+            f"Redis at {where} refused to {action}: {str(error).rstrip('.')}. "
+            "Check user and password in the URL, and the ACL: readers need +subscribe "
+            "+psubscribe +ping and the literal pattern &config:<service>:*, writers +publish; behind Sentinel both "
+            "need +role."
+        )
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return ConfigurationError(
+                f"Redis at {where} shows a certificate that is not trusted: {cause.verify_message}. Name the file of "
+                "the authority that signed it (?ssl_ca_certs=/path/ca.pem), and connect by a name that stands in it"
+            )
+        if isinstance(cause, ssl.SSLError) and cause.reason in _MISTAKES:
+            return ConfigurationError(
+                f"Redis at {where} and this URL do not agree on TLS: {cause.reason}. rediss:// is for a port with TLS, "
+                "redis:// for one without; a server that asks for certificates needs ssl_certfile and ssl_keyfile"
+            )
+    return RedisUnavailableError(f"Redis at {where} did not answer ({action}): {error}")
+
+
+def _is_about_files(error: BaseException) -> bool:
+    return any(isinstance(cause, FileNotFoundError | PermissionError | IsADirectoryError) for cause in _causes(error))
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """``error`` and what it came of. redis-py raises its own errors without ``from``."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,100 @@
+"""A listener raises, blocks, re-enters, writes, closes: others and the line are not affected."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+
+import pytest
+
+import hotconfig
+from tests.integration.settings import AISettings, EmailSettings, Recorder
+from tests.support.waiting import eventually
+
+BY = "a test"
+DEADLINE_S = 30.0
+
+
+@pytest.fixture
+def client(migrated_url: str, redis_url: str) -> Generator[hotconfig.HotConfig]:
+    with hotconfig.HotConfig(migrated_url, redis_url) as made:
+        yield made
+
+
+def change(client: hotconfig.HotConfig, settings: AISettings, *thresholds: float) -> None:
+    for threshold in thresholds:
+        client.wait_for(client.store.set(settings, threshold=threshold, by=BY), DEADLINE_S)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit, KeyboardInterrupt, RecursionError, MemoryError])
+def test_what_a_listener_raises_is_counted_and_concerns_nobody(
+    client: hotconfig.HotConfig, error: type[BaseException]
+) -> None:
+    settings, other = client.bind(AISettings), Recorder[AISettings]()
+
+    def fail(_: object) -> None:
+        raise error
+
+    client.on_change(settings, fail)
+    client.on_change(settings, other)
+    change(client, settings, 0.1, 0.2)
+    assert [each.new.threshold for each in other.wait(2)] == [0.1, 0.2]
+    eventually(lambda: client.status().listener_errors == 2, DEADLINE_S)
+    assert client.status().counters["line_errors"] == 0
+
+
+def test_a_listener_that_blocks_delays_nobody_and_is_told_the_rest_later(client: hotconfig.HotConfig) -> None:
+    settings, other, slow = client.bind(AISettings), Recorder[AISettings](), Recorder[AISettings]()
+    release = threading.Event()
+
+    def block(event: hotconfig.Changed[AISettings]) -> None:
+        release.wait(DEADLINE_S)
+        slow(event)
+
+    client.on_change(settings, block)
+    client.on_change(settings, other)
+    change(client, settings, 0.1, 0.2, 0.3)
+    assert [each.new.threshold for each in other.wait(3)] == [0.1, 0.2, 0.3]
+    assert slow.changes == []
+    release.set()
+    assert [each.new.threshold for each in slow.wait(3)] == [0.1, 0.2, 0.3]
+
+
+def test_a_listener_may_do_whatever_else_may_be_done(client: hotconfig.HotConfig) -> None:
+    settings, done = client.bind(AISettings), threading.Event()
+    later = Recorder[EmailSettings]()
+    problems: list[BaseException] = []
+
+    def reenter(event: hotconfig.Changed[AISettings]) -> None:
+        stop()  # itself: this is the only call
+        try:
+            email = client.bind(EmailSettings, timeout=DEADLINE_S)
+            client.on_change(email, later)
+            client.wait_for(client.store.set(email, max_retries=9, by=BY), DEADLINE_S)
+            client.wait_for(client.store.set(settings, threshold=0.9, by=BY), DEADLINE_S)
+            client.status()
+            assert hotconfig.snapshot(settings).threshold == 0.9
+        except BaseException as error:  # noqa: BLE001 - told below
+            problems.append(error)
+        done.set()
+
+    stop = client.on_change(settings, reenter)
+    change(client, settings, 0.1)
+    assert done.wait(DEADLINE_S)
+    assert problems == []
+    assert later.wait(1)[0].new.max_retries == 9
+    change(client, settings, 0.2)
+    assert client.status().listener_errors == 0
+
+
+def test_a_listener_that_writes_what_it_hears_of_comes_to_rest(client: hotconfig.HotConfig) -> None:
+    settings = client.bind(AISettings)
+
+    def clamp(event: hotconfig.Changed[AISettings]) -> None:
+        if event.new.threshold > 0.5:
+            client.store.set(settings, threshold=0.5, by="a listener")
+
+    client.on_change(settings, clamp)
+    change(client, settings, 0.9)
+    eventually(lambda: settings.threshold == 0.5, DEADLINE_S)
+    assert client.status().listener_errors == 0

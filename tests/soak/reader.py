@@ -1,0 +1,38 @@
+"""The process that is soaked: an ordinary program that follows one service and counts what it is told.
+
+Answers each revision that it is given on a line of its own with what it looks like from within when it shows it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import threading
+
+import hotconfig
+from hotconfig import Timing
+from tests.integration.settings import AISettings
+
+RECONCILE_S = 1.0
+
+
+def main() -> None:
+    logging.disable(logging.INFO)
+    told = 0
+
+    def count(change: hotconfig.Changed[AISettings]) -> None:
+        nonlocal told
+        told += 1
+
+    with hotconfig.HotConfig(sys.argv[1], sys.argv[2], timing=Timing(reconcile_s=RECONCILE_S)) as client:
+        ai = client.bind(AISettings)
+        client.on_change(ai, count)
+        for line in sys.stdin:
+            client.wait_for(int(line), 120)
+            document = {"told": told, "model": ai.model, "threads": threading.active_count()}
+            print(json.dumps(document | dict(client.status().counters)), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
