@@ -250,6 +250,24 @@ def test_postgres_comes_back_after_a_crash_with_what_was_committed(own_postgres:
     assert (own_postgres.url, one(url, "SELECT n FROM kept")) == (url, 1)
 
 
+def test_a_server_that_is_being_killed_bears_no_child_that_would_survive(
+    own_postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    children = psutil.Process.children
+
+    def look(process: psutil.Process, recursive: bool = False) -> list[psutil.Process]:
+        seen.append(eventually(lambda: process.status() == psutil.STATUS_STOPPED and process.status()))
+        found: list[psutil.Process] = children(process, recursive)
+        return found
+
+    monkeypatch.setattr(psutil.Process, "children", look)
+    own_postgres.kill()
+    assert seen == [psutil.STATUS_STOPPED]
+    own_postgres.restart()
+    assert one(own_postgres.url, "SELECT 1") == 1
+
+
 def test_valkey_comes_back_on_its_port_after_a_crash(own_valkey: EmbeddedValkey) -> None:
     port = own_valkey.port
     own_valkey.kill()

@@ -129,8 +129,8 @@ class FaultProxy:
         """Say farewell to every client, and go on taking what it sends."""
         self._soon(self._half_close)
 
-    def cut_next(self, where: Cut) -> None:
-        """Reset one connection at its next exchange."""
+    def cut_next(self, where: Cut | None) -> None:
+        """Reset one connection at its next exchange. None: never mind."""
         self.cut_done.clear()
         self._cut = where
 

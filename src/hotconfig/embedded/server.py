@@ -107,6 +107,7 @@ class EmbeddedServer(ABC):
         """End the server and its children by SIGKILL, keep data and port for :meth:`restart`."""
         supervision = self._running()
         process = psutil.Process(self.pid)
+        process.suspend()  # or a child that is born now would live on, and keep the server from coming back
         family = [process, *process.children(recursive=True)]
         for member in family:
             _kill(member)

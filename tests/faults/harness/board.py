@@ -19,7 +19,7 @@ _QUIET = "quiet"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one participant is to be. ``pause_s`` and ``burst`` say how its samplers divide their time."""
+    """What one participant is to be."""
 
     name: str
     directory: str
@@ -31,8 +31,6 @@ class Part:
     writes: bool = False
     forks_after_s: float | None = None
     plants: tuple[str, ...] = ()
-    pause_s: float = 0.002
-    burst: int = 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,9 @@ from tests.faults.harness.writing import BareWriting, StoreWriting
 
 TIMING: Final = hotconfig.Timing(reconcile_s=0.5, poll_s=0.2, stale_after_s=3.0)
 """The defaults' order, ten times as fast."""
+PAUSE_S: Final = 0.002
+LOOKS: Final = 20
+"""How often a sampler looks between two pauses. Without pauses, nobody else would get anything done."""
 LIFETIME_S: Final = 90.0
 """Nobody lives longer, whatever becomes of the harness."""
 
@@ -144,8 +147,8 @@ class _Participant:
     def _dump(self, settings: Settings) -> None:
         """Look at the live object, as an application does: without lock or barrier."""
         before: State | None = None
-        while not self._sampling.wait(self.part.pause_s):
-            for _ in range(self.part.burst):
+        while not self._sampling.wait(PAUSE_S):
+            for _ in range(LOOKS):
                 state = settings.model_dump()
                 if state != before:
                     before = state
@@ -153,8 +156,8 @@ class _Participant:
 
     def _stand(self, hc: hotconfig.HotConfig, settings: Settings) -> None:
         before: object = None
-        while not self._sampling.wait(4 * self.part.pause_s):
-            for _ in range(self.part.burst // 5):
+        while not self._sampling.wait(4 * PAUSE_S):
+            for _ in range(LOOKS // 5):
                 first = hc.status()
                 state = hotconfig.snapshot(settings).model_dump()
                 last = hc.status()

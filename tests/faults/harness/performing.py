@@ -37,13 +37,12 @@ _MOST_REPLAYED: Final = 500
 
 @dataclass(slots=True)
 class Performance:
-    """One schedule on the stage. ``missed`` counts faults that came when their target was away already."""
+    """One schedule on the stage. ``lost`` are the histories that rewinds took back."""
 
     stage: Stage
     schedule: Schedule
     parts: dict[str, Part]
     heard: list[tuple[bytes, bytes]]
-    missed: int = 0
     lost: list[list[Row]] = field(default_factory=list[list[Row]])
 
     def run(self) -> None:
@@ -65,11 +64,9 @@ class Performance:
         self.stage.clear_weather()
 
     def _begin(self, fault: Fault) -> Undo | None:
-        try:
+        with contextlib.suppress(psycopg.Error, redis.RedisError):  # its target is away already
             return ACTS[fault.kind](self, fault)
-        except (psycopg.Error, redis.RedisError):
-            self.missed += 1
-            return None
+        return None
 
     # The ways
 

@@ -36,6 +36,8 @@ BOUND_S: Final = 30.0
 """A read under way when PostgreSQL stops answering takes 5 s to give up; then the longest backoff, connecting, and the
 longest pause between two comparisons. The rest is for machines that have other things to do: the usual figure is below
 a second, and every verdict tells it."""
+PLANTED_BOUND_S: Final = 5.0
+"""For readers that are broken on purpose: nobody should wait for them."""
 DURATION_S: Final = 1.5
 _WITHIN_S: Final = 30.0
 _LAST: Final = {"high": "99", "left": "7", "low": "1", "middle_3": "3", "right": "7", "stamp": "the end"}
@@ -68,7 +70,7 @@ def run_seed(stage: Stage, seed: int, *, duration_s: float = DURATION_S, plants:
         truth, stories = _play(stage, schedule, directory, plants)
     except AssertionError as error:  # something was waited for in vain
         truth, stories = Truth((0, "")), [Story("the harness", [Broke(str(error))], reads=False)]
-    violations = tuple(judge(truth, stories, bound_s=BOUND_S))
+    violations = tuple(judge(truth, stories, bound_s=_bound_s(plants)))
     if not violations:
         shutil.rmtree(directory)
     seen_by_all = [seen for story in stories for seen in story.observations]
@@ -95,7 +97,7 @@ def _play(stage: Stage, schedule: Schedule, directory: Path, plants: tuple[str, 
             names = [part.name for part in parts.values() if part.reads]
             eventually(lambda: all(_has(board, name, Bound) for name in names), _WITHIN_S, message="all are bound")
             performance.run()
-            return _end(stage, board, performance), _stories(stage, board, parts)
+            return _end(stage, board, performance, _bound_s(plants)), _stories(stage, board, parts)
         finally:
             stage.nursery.clear()
             _kill_orphans(board, parts)
@@ -175,7 +177,11 @@ def _overhearing(stage: Stage) -> Iterator[list[tuple[bytes, bytes]]]:
         thread.join()
 
 
-def _end(stage: Stage, board: Board, performance: Performance) -> Truth:
+def _bound_s(plants: tuple[str, ...]) -> float:
+    return PLANTED_BOUND_S if plants else BOUND_S
+
+
+def _end(stage: Stage, board: Board, performance: Performance, bound_s: float) -> Truth:
     """After healing: one last commit by hand, and everybody is told where the chain ends."""
     board.silence()
     writers = [name for name in stage.nursery.living if performance.parts[name].writes]
@@ -194,7 +200,7 @@ def _end(stage: Stage, board: Board, performance: Performance) -> Truth:
     truth.begin((0, genesis(SERVICE).digest.hex()))
     for lost in [*performance.lost, rows]:
         truth.add(lost, expected)
-    board.end(Ending(truth.head, truth.states[truth.head] or {}, BOUND_S))
+    board.end(Ending(truth.head, truth.states[truth.head] or {}, bound_s))
     return truth
 
 

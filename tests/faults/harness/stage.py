@@ -171,5 +171,6 @@ class Stage:
 
     def clear_weather(self) -> None:
         """Let everything pass."""
+        self.postgres_way.cut_next(None)
         self.postgres_way.change(CLEAR)
         self.redis_way.change(CLEAR)
