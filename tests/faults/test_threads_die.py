@@ -241,8 +241,9 @@ def test_a_listeners_thread_that_died_is_started_again(world: World) -> None:
     listener = world.dispatcher._listeners["ai"][0]
     listener._callback = once(GeneratorExit, listener._callback)
     world.change(0.9)
+    eventually(lambda: listener._worker.started and not listener._worker.alive, DEADLINE_S)
     world.change(0.8)
-    eventually(lambda: world.told and world.told[-1] == 0.8, DEADLINE_S)
+    eventually(lambda: world.told == [0.8], DEADLINE_S)
 
 
 def test_a_start_without_a_thread_is_refused_typed_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
