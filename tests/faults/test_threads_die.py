@@ -183,6 +183,23 @@ def test_a_line_whose_every_turn_fails_does_not_run_hot_and_recovers(
     eventually(lambda: live.threshold == 0.9, DEADLINE_S)
 
 
+def test_a_thread_that_is_just_being_started_is_not_taken_for_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[int] = []
+    mended: list[bool] = []
+    start = threading.Thread.start
+
+    def start_slowly(thread: threading.Thread) -> None:
+        mended.append(worker.mend())  # as another thread would that looks at this very moment
+        start(thread)
+        mended.append(worker.mend())
+
+    worker = Worker(lambda: runs.append(1), "hotconfig-line")
+    monkeypatch.setattr(threading.Thread, "start", start_slowly)
+    worker.start()
+    assert worker.join(DEADLINE_S)
+    assert (mended, runs) == ([False, False], [1])
+
+
 def no_thread(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on the system has no thread of this name to give."""
     start = threading.Thread.start
@@ -226,8 +243,9 @@ def test_a_listeners_thread_that_died_is_started_again(world: World) -> None:
     listener = world.dispatcher._listeners["ai"][0]
     listener._callback = once(GeneratorExit, listener._callback)
     world.change(0.9)
+    eventually(lambda: listener._worker.started and not listener._worker.alive, DEADLINE_S)
     world.change(0.8)
-    eventually(lambda: world.told and world.told[-1] == 0.8, DEADLINE_S)
+    eventually(lambda: world.told == [0.8], DEADLINE_S)
 
 
 def test_a_start_without_a_thread_is_refused_typed_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

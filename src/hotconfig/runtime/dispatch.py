@@ -93,9 +93,9 @@ class Listener:
         try:
             self._worker.start()
         except RetryableError as error:  # the next event, or turn of the line, tries again
-            self.errors += 1
             if not ending():
                 logger.error("a listener has to wait: %s", error)  # noqa: TRY400 - the traceback says no more
+            self.errors += 1
 
     def _run(self) -> None:
         while (event := self._next()) is not None:

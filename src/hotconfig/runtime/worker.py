@@ -65,7 +65,8 @@ class Worker:
         return died
 
     def _died(self) -> bool:
-        return self._wanted and not self.alive
+        # One that is being started for the first time is not here yet, and not dead.
+        return self._wanted and self._thread is not None and not self._thread.is_alive()
 
     def abandon(self) -> None:
         """In a forked child: it does not run there, and is never started again."""
