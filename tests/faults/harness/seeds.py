@@ -142,10 +142,10 @@ def _parts(stage: Stage, schedule: Schedule, directory: Path, plants: tuple[str,
         given = {"name": name, "directory": str(directory), "database_url": stage.database_url}
         return Part(**{**common, **given, **differences})  # type: ignore[arg-type]
 
-    yield part("forking reader", forks_after_s=schedule.duration_s / 3)
+    yield part("forking reader", forks_after_s=schedule.duration_s / 3, relays=schedule.relays)
     yield part("listening reader", redis_url=None)
     yield part("polling reader", redis_url=None, listens=False)
-    yield part("writer", writes=True)
+    yield part("writer", writes=True, relays=schedule.relays)
     announces = schedule.second_writer_announces
     yield part("bare writer", writes=True, reads=False, redis_url=stage.redis_url if announces else None)
 
