@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Generator
 
+import hypothesis
 import pytest
 import redis
 
@@ -16,6 +17,10 @@ from tests.support import skips, waiting
 from tests.support.databases import FAST, Databases
 from tests.support.servers import postgres_15_binaries
 from tests.support.waiting import Eventually
+
+# How long an example takes says something about the machine. Tests have time limits of their own.
+hypothesis.settings.register_profile("hotconfig", deadline=None)
+hypothesis.settings.load_profile("hotconfig")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell without job control starts its background commands deaf to Ctrl-C, and so would be all that tests start.

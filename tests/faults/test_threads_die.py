@@ -17,7 +17,8 @@ from hotconfig.core.errors import NotStartedError, RetryableError
 from hotconfig.core.line import Followed
 from hotconfig.core.status import State
 from hotconfig.runtime.dispatch import Dispatcher
-from hotconfig.runtime.follower import Follower, _Command
+from hotconfig.runtime.follower import Follower
+from hotconfig.runtime.requests import Command
 from hotconfig.runtime.timing import Timing
 from hotconfig.runtime.worker import Worker
 from tests.support.fakes import MemoryRedis, MemoryTruth
@@ -156,7 +157,7 @@ def test_what_arrived_behind_a_failing_item_is_not_forgotten(world: World) -> No
             raise RuntimeError("a bug")
         take(item)
 
-    then = _Command.READ
+    then = Command.READ
     world.follower._take_item = stumble  # type: ignore[method-assign]
     reads = world.counters.reads
     world.follower.forget(Followed(Blueprint(AI)))

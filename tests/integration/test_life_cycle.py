@@ -211,4 +211,6 @@ def test_a_program_that_never_closes_ends_at_once_and_without_a_complaint(
     }
     command = [sys.executable, "-W", "error", "-c", program]
     ended = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=20)
-    assert (ended.returncode, ended.stderr) == (0, "")
+    # A slow machine may be told of, which is no complaint about the end.
+    said = [line for line in ended.stderr.splitlines() if not line.startswith("changes were shown up to")]
+    assert (ended.returncode, said) == (0, [])

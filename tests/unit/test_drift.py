@@ -77,7 +77,7 @@ def test_a_message_that_comes_after_the_read_makes_it_none(world: World, monkeyp
     change_set = world.truth.commit("ai", LATER)
     assert world.follower.wait_for(world.followed, 1, 20)
     world.redis.current.announce(change_set)
-    eventually(lambda: world.follower.ledger.counters.duplicates and not world.follower._drift.suspects, 20)
+    eventually(lambda: world.follower.ledger.counters.duplicates and not world.follower._reconciler.drift.suspects, 20)
     assert counted(world) == 0
 
 
@@ -90,7 +90,7 @@ def test_what_a_message_had_hinted_at_is_none(world: World, monkeypatch: pytest.
         assert world.follower.wait_for(world.followed, len(world.truth.commits["ai"]), 20)
     # The lost ones before each were either explained by the hint, or found by a routine read that the plain form of
     # the announced one, a duplicate by then, cleared.
-    eventually(lambda: not world.follower._drift.suspects, 20)
+    eventually(lambda: not world.follower._reconciler.drift.suspects, 20)
     assert counted(world) == 0
 
 
@@ -117,6 +117,6 @@ def test_what_an_outage_hid_is_none() -> None:
         world.truth.commit("ai", LATER)
         world.redis.current.close()  # the line connects anew, and the confirmation asks for a read
         assert world.follower.wait_for(world.followed, 1, 20)
-        assert not world.follower._drift.suspects
+        assert not world.follower._reconciler.drift.suspects
     finally:
         world.follower.stop(5)

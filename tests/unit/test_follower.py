@@ -57,7 +57,8 @@ def world() -> Iterator[World]:
     assert made.follower.stop(5)
 
 
-def test_it_reads_only_after_the_subscription_is_confirmed(world: World) -> None:
+def test_it_reads_only_after_the_subscription_is_confirmed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hotconfig.core.schedule.SUBSCRIBE_PATIENCE_S", 600.0)
     world.redis.confirming = False
     world.follower.start()
     world.follower.first_contact(5)

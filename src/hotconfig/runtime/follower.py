@@ -1,7 +1,7 @@
 """The follower: the thread that drives the line. It waits on Redis, on answers from PostgreSQL and on the clock.
 
 Owns the order of things within one turn. Must not know how a message is judged (:mod:`hotconfig.core.line`), when to
-read (:mod:`hotconfig.core.schedule`), or when to connect (:mod:`hotconfig.runtime.link`).
+read (:mod:`hotconfig.runtime.reconciler`), or when to connect (:mod:`hotconfig.runtime.link`).
 """
 
 from __future__ import annotations
@@ -10,35 +10,32 @@ import logging
 import random
 import selectors
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
-from enum import Enum
 from time import monotonic
 from typing import Any, Final
 
 from hotconfig.core.chain import ChangeSet
-from hotconfig.core.drift import DriftWatch
 from hotconfig.core.errors import (
-    ConfigurationError,
     DatabaseUnavailableError,
     HotConfigError,
     NotStartedError,
 )
-from hotconfig.core.line import Followed, Line, StandIn, head_of
+from hotconfig.core.line import Followed, Line, StandIn
 from hotconfig.core.listeners import Changed
 from hotconfig.core.observing import UNOBSERVED, Observer
-from hotconfig.core.outcomes import Applied, Duplicate, NeedsRead, Outcome, Stale
+from hotconfig.core.outcomes import Outcome
 from hotconfig.core.ports import Answer, Confirmed, Event, Message, Notified, Reader
-from hotconfig.core.schedule import ReadSchedule
 from hotconfig.runtime.inbox import Inbox
 from hotconfig.runtime.ledger import Ledger
 from hotconfig.runtime.link import Link, Opened, OpenFailed, OpenSubscription
 from hotconfig.runtime.measuring import Measuring
 from hotconfig.runtime.news import News
 from hotconfig.runtime.reading import ReadingThread
+from hotconfig.runtime.reconciler import Reconciler
+from hotconfig.runtime.requests import Command, Contact, Follow, Forget, Request, StandingIn
 from hotconfig.runtime.timing import Timing
-from hotconfig.runtime.waiting import StandingIn, Waiting, shows
+from hotconfig.runtime.waiting import shows
 from hotconfig.runtime.worker import Worker
 
 logger = logging.getLogger("hotconfig.follower")
@@ -55,29 +52,7 @@ WATCHFUL_TURN_S: Final = 0.1
 LookAt = Callable[[Mapping[str, Followed[Any]], "float | None"], None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Follow:
-    followed: Followed[Any]
-    live: Future[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _Forget:
-    followed: Followed[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _Contact:
-    made: Future[None]
-
-
-class _Command(Enum):
-    READ = "read"
-    SHOW = "show"
-
-
-_Asked = _Follow | _Forget | StandingIn | _Contact | _Command
-_Item = ChangeSet | Link | Answer | HotConfigError | Opened | OpenFailed | _Asked
+_Item = ChangeSet | Link | Answer | HotConfigError | Opened | OpenFailed | Request
 
 
 class Follower:
@@ -98,7 +73,6 @@ class Follower:
         self.ledger = Ledger()
         self._observer = observer
         self._measuring = Measuring(self.line, self.ledger, observer)
-        self._drift = DriftWatch()
         self.look: LookAt | None = None  # after every turn
         self.turned_at_s = monotonic()
         self._timing = timing
@@ -111,7 +85,6 @@ class Follower:
             Link("PostgreSQL", open_listener, self._inbox.post, rng) if open_listener is not None else None,
             self._news_stopped,
         )
-        self._schedule = ReadSchedule(monotonic(), rng)
         self._menders: list[Callable[[], object]] = []
         self._worker = Worker(self._run, "hotconfig-line")
         self._reading = ReadingThread(reader, self._inbox.post, self._worker.mend)
@@ -119,8 +92,15 @@ class Follower:
         self._runs = self._stumbles = 0
         self._woken_s = monotonic()
         self._turning = threading.Lock()  # around the line, which a writing thread may use between two turns
-        self._asked_at_s = 0.0
-        self._waiting = Waiting()
+        self._reconciler = Reconciler(
+            self.line,
+            self.ledger,
+            self._measuring,
+            self._reading.ask,
+            hearing=lambda: self._news.hearing,
+            timing=timing,
+            rng=rng,
+        )
 
     # Called by any thread ------------------------------------------------------------------------------------------
 
@@ -174,10 +154,10 @@ class Follower:
             DatabaseUnavailableError: it did not in time.
             ConfigurationError: it answered that something has to be mended.
         """
-        made: Future[None] = Future()
-        self._inbox.post(_Contact(made))
+        asked = Contact()
+        self._inbox.post(asked)
         try:
-            made.result(timeout_s)
+            asked.made.result(timeout_s)
         except TimeoutError:
             raise DatabaseUnavailableError(
                 f"PostgreSQL did not answer within {timeout_s} s; "
@@ -186,9 +166,9 @@ class Follower:
 
     def follow(self, followed: Followed[Any]) -> Future[Any]:
         """Follow one more service. The future gives the live object, or says why there is none."""
-        live: Future[Any] = Future()
-        self._inbox.post(_Follow(followed, live))
-        return live
+        asked = Follow(followed)
+        self._inbox.post(asked)
+        return asked.live
 
     def deliver(self, change_set: ChangeSet, *, announced: bool) -> None:
         """Take a commit that this very process made: at once, in the writing thread, where the line is free.
@@ -205,10 +185,10 @@ class Follower:
         try:
             if self._stopping or not self.line.awaits(change_set):
                 return False
-            self._judged(self.line.judge(change_set), None)
+            self._reconciler.judged(self.line.judge(change_set), None)
             self._measuring.flush()
         except BaseException:  # Ctrl-C goes to the main thread, wherever that is
-            self._inbox.post(_Command.SHOW)
+            self._inbox.post(Command.SHOW)
             raise
         finally:
             self._turning.release()
@@ -216,7 +196,7 @@ class Follower:
 
     def forget(self, followed: Followed[Any]) -> None:
         """Give up a service that could not be loaded; not another attempt at it."""
-        self._inbox.post(_Forget(followed))
+        self._inbox.post(Forget(followed))
 
     def stand_in(self, followed: Followed[Any], given: StandIn) -> Future[Outcome | None]:
         """Show what is given until PostgreSQL answers; see :meth:`hotconfig.core.line.Line.stand_in`."""
@@ -244,7 +224,7 @@ class Follower:
 
     def catch_up(self, followed: Followed[Any], revision: int, timeout_s: float = 1.0) -> None:
         """Read PostgreSQL now, and wait until the line knows this revision or a newer one."""
-        self._inbox.post(_Command.READ)
+        self._inbox.post(Command.READ)
         self.ledger.wait(
             lambda: self._stopping or (followed.head is not None and followed.head.revision >= revision), timeout_s
         )
@@ -290,7 +270,7 @@ class Follower:
     def _pick_up(self, why: str) -> None:
         """Go on after the unforeseen: what was under way may be lost, what had arrived besides is still there."""
         self._news.drop_all(HotConfigError(why), monotonic())
-        self._schedule.failed(monotonic())
+        self._reconciler.schedule.failed(monotonic())
         self._inbox.wake()
 
     def _restarted(self, thread: str) -> HotConfigError:
@@ -303,8 +283,8 @@ class Follower:
         due_s = now_s + (TURN_S if self.ledger.condition.settled else WATCHFUL_TURN_S)
         if self.line.followed:
             due_s = min(due_s, self._news.next_s(now_s))
-        if self.line.followed or self._waiting.for_contact:
-            due_s = min(due_s, self._schedule.next_s(now_s))
+        if self._reconciler.needed:
+            due_s = min(due_s, self._reconciler.schedule.next_s(now_s))
         ready = [key.data for key, _ in self._selector.select(max(0.0, due_s - now_s))]
         before_s, self._woken_s = self._woken_s, monotonic()
         self.ledger.late(self._woken_s, self._woken_s - max(due_s, before_s))
@@ -330,65 +310,58 @@ class Follower:
             case Answer():
                 self._answered(item)
             case HotConfigError():
-                self._unanswered(item)
+                self._reconciler.unanswered(item)
             case Opened():
                 self._opened(item)
             case OpenFailed(link, error):
                 self._news.drop(link, error, monotonic())
             case ChangeSet():
-                self._judged(self.line.judge(item), None)
+                self._reconciler.judged(self.line.judge(item), None)
                 self._measuring.flush()
-            case _Follow(followed, live):
+            case Follow(followed, live):
                 self._start_following(followed, live)
-            case _Forget(followed):
+            case Forget(followed):
                 if self.line.followed.get(followed.service) is followed:
                     del self.line.followed[followed.service]
-                    self._waiting.forget(followed.service)
+                    self._reconciler.waiting.forget(followed.service)
             case StandingIn():
-                if self._waiting.stand_in(self.line, item):
+                if self._reconciler.waiting.stand_in(self.line, item):
                     self.ledger.condition.stood_in = True
-                    self._schedule.want()
-            case _Contact(made):
-                self._waiting.contact(made)
-                self._schedule.want()
-            case _Command.READ:
-                self._schedule.want()
-            case _Command.SHOW:
+                    self._reconciler.schedule.want()
+            case Contact(made):
+                self._reconciler.waiting.contact(made)
+                self._reconciler.schedule.want()
+            case Command.READ:
+                self._reconciler.schedule.want()
+            case Command.SHOW:
                 self._measuring.flush()
             case Link():
                 self._hear(item)
 
     def _tick(self, now_s: float) -> None:
         if self._reading.worker.mend():
-            self._unanswered(self._restarted("hotconfig-reading"))
+            self._reconciler.unanswered(self._restarted("hotconfig-reading"))
         for mend in self._menders:
             mend()
         if self.line.followed:
             self._news.tick(self.line.followed, now_s)
-        for service in self._schedule.impatient(now_s):
-            self._judge_again(service)
-        if self._drift.suspects:
-            self.ledger.counters.drift += self._drift.confirmed(now_s)
-        if (self.line.followed or self._waiting.for_contact) and self._schedule.begin(now_s):
-            self.ledger.counters.reads += 1
-            self._asked_at_s = now_s
-            self._reading.ask({name: head_of(followed) for name, followed in self.line.followed.items()})
+        self._reconciler.tick(now_s)
 
     def _start_following(self, followed: Followed[Any], live: Future[Any]) -> None:
         self.line.followed[followed.service] = followed
-        self._waiting.load(followed.service, live)
+        self._reconciler.waiting.load(followed.service, live)
         # Subscribe before reading: the confirmation asks for the read. If none comes, patience does.
         if self._news.follow(followed.service, monotonic()):
-            self._schedule.await_confirmation(followed.service, monotonic())
+            self._reconciler.schedule.await_confirmation(followed.service, monotonic())
         else:
-            self._schedule.want()
+            self._reconciler.schedule.want()
 
     # News
 
     def _opened(self, opened: Opened) -> None:
         self.ledger.counters.connections += 1
         if not self._news.opened(opened, self.line.followed, monotonic()):
-            self._schedule.want()
+            self._reconciler.schedule.want()
         self._hear(opened.link)
 
     def _hear(self, link: Link) -> None:
@@ -406,88 +379,23 @@ class Follower:
     def _take_event(self, link: Link, event: Event) -> None:
         if isinstance(event, Message):
             self.ledger.counters.messages += 1
-            self._judged(self.line.receive(event.channel, event.data), event)
+            self._reconciler.judged(self.line.receive(event.channel, event.data), event)
         elif isinstance(event, Notified):
-            self._judged(self.line.notified(*event), event)
+            self._reconciler.judged(self.line.notified(*event), event)
         elif isinstance(event, Confirmed):
             link.confirmed()
-            self._schedule.want()
+            self._reconciler.schedule.want()
         else:
             link.ponged()
-
-    def _judged(self, outcome: Outcome | None, message: Message | Notified | None) -> None:
-        if outcome is None:
-            return
-        self.ledger.counters.count(outcome)
-        if self._drift.suspects and outcome.service is not None:
-            self._drift.heard(outcome.service)
-        if isinstance(outcome, NeedsRead):
-            if outcome.patient and message is not None:
-                self._schedule.wait_a_moment(outcome.service, monotonic(), message)
-            else:
-                self._schedule.hint()
-
-    def _judge_again(self, service: str) -> None:
-        """What explained itself meanwhile needs no read."""
-        patience = self._schedule.patience.pop(service)
-        again = [
-            self.line.notified(*message) if isinstance(message, Notified) else self.line.receive(*message)
-            for message in patience.messages
-        ]
-        self._measuring.flush()
-        if not patience.messages:
-            self._schedule.want()  # a first load that no confirmation came for
-        elif any(isinstance(outcome, NeedsRead) for outcome in again):
-            self._schedule.hint()
 
     def _news_stopped(self, link: Link, error: HotConfigError) -> None:
         self.ledger.note(error, again=link.failures > 1)
         self.ledger.counters.connection_failures += 1
-        self._drift.interrupted()
-        self._schedule.sooner(monotonic(), self._timing.poll_s)
-        if self._waiting.for_loads:
-            self._schedule.want()
-
-    # PostgreSQL
+        self._reconciler.news_stopped()
 
     def _answered(self, answer: Answer) -> None:
-        now_s = monotonic()
-        untold = self._schedule.unprompted and self._news.hearing
-        self.line.keyring = answer.keyring
-        outcomes: list[Outcome] = []
-        for loaded in answer.loaded:
-            outcome = self._measuring.load(loaded)
-            outcomes.append(outcome)
-            if isinstance(outcome, NeedsRead):
-                self._schedule.hint()
-            elif untold and isinstance(outcome, Applied) and not outcome.first:
-                self._suspect(loaded.service, now_s)
-            followed = self.line.followed.get(loaded.service)
-            if followed is not None and self._waiting.loaded(followed, outcome):
-                self._schedule.patience.pop(loaded.service, None)
-        self._measuring.flush()
-        self._schedule.answered(
-            now_s,
-            self._timing.reconcile_s if self._news.hearing else self._timing.poll_s,
-            in_recovery=answer.in_recovery,
-            moved=not all(isinstance(outcome, Duplicate | Stale) for outcome in outcomes),
-        )
-        self.ledger.condition.answered(self._asked_at_s, confirms=_confirms(answer, outcomes))
+        self._reconciler.answered(answer)
         self._observer.look()
-        self._waiting.contacted()
-
-    def _suspect(self, service: str, now_s: float) -> None:
-        if service not in self._schedule.patience:  # else a message had told, and was given a moment
-            self._drift.suspect(service, now_s)
-
-    def _unanswered(self, error: HotConfigError) -> None:
-        self.ledger.counters.read_failures += 1
-        self.ledger.condition.unanswered(monotonic())
-        again = self._schedule.failed(monotonic())
-        told = isinstance(error, ConfigurationError) and (self._waiting.for_contact or self._waiting.for_loads)
-        self.ledger.note(error, again=again or told)
-        if isinstance(error, ConfigurationError):
-            self._waiting.give_up(error)
 
     def _clean_up(self) -> None:
         if self._over:
@@ -497,20 +405,13 @@ class Follower:
         for item in self._inbox.take():
             if isinstance(item, Opened):
                 item.subscription.close()
-            elif isinstance(item, _Follow):
-                self._waiting.load(item.followed.service, item.live)
-            elif isinstance(item, _Contact):
-                self._waiting.contact(item.made)
+            elif isinstance(item, Follow):
+                self._reconciler.waiting.load(item.followed.service, item.live)
+            elif isinstance(item, Contact):
+                self._reconciler.waiting.contact(item.made)
             elif isinstance(item, StandingIn):
                 item.shown.set_result(None)
-        self._waiting.give_up(NotStartedError("closed while PostgreSQL was being waited for"))
+        self._reconciler.waiting.give_up(NotStartedError("closed while PostgreSQL was being waited for"))
         self._selector.close()
         self._inbox.close()
         self.ledger.close()
-
-
-def _confirms(answer: Answer, outcomes: Iterable[Outcome]) -> bool:
-    """A standby confirms what is shown here unless it is cut off, late, or behind what came by Redis."""
-    if not answer.in_recovery:
-        return True
-    return answer.caught_up and not any(isinstance(outcome, Stale) for outcome in outcomes)

@@ -6,22 +6,13 @@ Owns the futures that ``start`` and ``bind`` wait on. The line's thread uses it;
 from __future__ import annotations
 
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Any
 
 from hotconfig.core.errors import HotConfigError, InvalidStateError
-from hotconfig.core.line import Followed, Line, StandIn
+from hotconfig.core.line import Followed, Line
 from hotconfig.core.outcomes import Applied, Outcome, Rejected
 from hotconfig.core.problems import one_line
-
-
-@dataclass(frozen=True, slots=True)
-class StandingIn:
-    """Somebody waits for a service to be shown without PostgreSQL. ``shown``: what ``Line.stand_in`` said."""
-
-    followed: Followed[Any]
-    given: StandIn
-    shown: Future[Outcome | None] = field(default_factory=Future["Outcome | None"])
+from hotconfig.runtime.requests import StandingIn
 
 
 class Waiting:
