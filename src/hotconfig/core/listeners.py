@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
@@ -38,6 +38,17 @@ class Changed(Generic[M]):
     reason: str | None = None
     at: str | None = None
     rewound: bool = False
+
+
+def following_on(last: BaseModel | None, event: Changed[Any]) -> Changed[Any] | None:
+    """The event as it must be told to one who knows ``last``; None: nothing is new to him.
+
+    Whoever takes up an interrupted line, such as a forked child, may tell once more what was queued already.
+    """
+    if last is None or event.old is last:
+        return event
+    keys = differing(last, event.new)
+    return replace(event, old=last, keys=keys) if keys else None
 
 
 def differing(old: BaseModel, new: BaseModel) -> frozenset[str]:

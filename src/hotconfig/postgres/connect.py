@@ -215,8 +215,7 @@ class Sessions:
     def abandon(self) -> None:
         """In a forked child: close the copies of the idle sockets, send nothing. Takes no lock."""
         for session in self._idle:
-            if not session.closed:
-                close_copy(session.fileno())
+            close_copy(session)
 
     def _take(self) -> Session | None:
         with self._lock:
@@ -250,11 +249,15 @@ def _has_something_to_say(session: Session) -> bool:
     return bool(waiting.poll(0))
 
 
-def close_copy(fileno: int) -> None:
-    """Let go of this process's copy of an inherited descriptor. Nothing is sent; the parent's stays open.
+def close_copy(session: Session) -> None:
+    """Let go of this process's copy of an inherited connection. Nothing is sent; the parent's stays open.
 
     The number leads nowhere from now on: libpq still knows it, and must not meet somebody else's socket there.
     """
+    try:
+        fileno = session.fileno()
+    except psycopg.Error:
+        return  # the parent had closed it, or was just losing it
     try:
         nowhere = os.open(os.devnull, os.O_RDWR)
         os.dup2(nowhere, fileno, inheritable=False)

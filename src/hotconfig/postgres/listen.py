@@ -82,8 +82,7 @@ class PostgresListener:
 
     def abandon(self) -> None:
         """In a forked child: close the copy of the socket, send nothing."""
-        if not self._session.closed:
-            close_copy(self._session.fileno())
+        close_copy(self._session)
 
     def _notified(self) -> Iterator[Event]:
         while (notification := self._pgconn.notifies()) is not None:

@@ -166,8 +166,7 @@ class PostgresRelaySession:
 
     def abandon(self) -> None:
         """In a forked child: close the copy of the socket, send nothing; the parent keeps the role."""
-        if not self._session.closed:
-            close_copy(self._session.fileno())
+        close_copy(self._session)
 
     def _prepare(self) -> None:
         values = {"pid": self._session.info.backend_pid, "frozen_ms": str(FROZEN_AFTER_MS)}

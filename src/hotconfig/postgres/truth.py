@@ -130,8 +130,8 @@ class PostgresReader:
 
     def abandon(self) -> None:
         """In a forked child: close the copy of the socket, send nothing."""
-        if self._session is not None and not self._session.closed:
-            close_copy(self._session.fileno())
+        if self._session is not None:
+            close_copy(self._session)
 
     def _execute_where_writable(self, action: str, statement: Any, params: Any) -> None:
         try:

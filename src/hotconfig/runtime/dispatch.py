@@ -10,7 +10,7 @@ from inspect import iscoroutinefunction
 from typing import Any, Final
 
 from hotconfig.core.errors import NotStartedError, RetryableError, UsageError
-from hotconfig.core.listeners import Changed
+from hotconfig.core.listeners import Changed, following_on
 from hotconfig.core.status import StateChanged
 from hotconfig.runtime.worker import Worker, ending
 
@@ -35,6 +35,7 @@ class Listener:
         self._closed = False
         self._queue: deque[Told] = deque()
         self._under_way: Told | None = None
+        self._known: Any = None
         self._wakeup = threading.Condition()
         self._worker = Worker(self._run, "hotconfig-listener")
 
@@ -48,6 +49,8 @@ class Listener:
         self._wakeup = threading.Condition()
         if self._under_way is not None and not before.is_current:
             self._queue.appendleft(self._under_way)
+        if self._queue and isinstance(newest := self._queue[-1], Changed):
+            self._known = newest.new  # the parent may have been stopped between the two
 
     def mend(self) -> None:
         """Start the thread if events wait and none runs: it died, or could not be had before."""
@@ -59,18 +62,24 @@ class Listener:
 
     def put(self, event: Told) -> None:
         """Queue an event that this listener asked for. Never blocks. Called by the line."""
-        if self._keys is not None and isinstance(event, Changed) and not (self._keys & event.keys):
-            return
+        following = following_on(self._known, event) if isinstance(event, Changed) else event
         with self._wakeup:
-            if self._closed:
-                return
-            if len(self._queue) >= MAX_QUEUED:
-                self._queue.popleft()
-                self.dropped += 1
-            self._queue.append(event)
-            self._wakeup.notify()
-            if not self._worker.alive:
-                self._start()
+            if following is not None and self._wants(following) and not self._closed:
+                self._queue_up(following)
+            if isinstance(event, Changed):
+                self._known = event.new
+
+    def _wants(self, event: Told) -> bool:
+        return self._keys is None or isinstance(event, StateChanged) or bool(self._keys & event.keys)
+
+    def _queue_up(self, event: Told) -> None:
+        if len(self._queue) >= MAX_QUEUED:
+            self._queue.popleft()
+            self.dropped += 1
+        self._queue.append(event)
+        self._wakeup.notify()
+        if not self._worker.alive:
+            self._start()
 
     def close(self) -> None:
         """Deliver nothing more. Does not wait for a call under way."""

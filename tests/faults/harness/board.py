@@ -29,6 +29,7 @@ class Part:
     listens: bool = True
     reads: bool = True
     writes: bool = False
+    relays: bool = False
     forks_after_s: float | None = None
     plants: tuple[str, ...] = ()
 

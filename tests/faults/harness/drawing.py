@@ -120,6 +120,7 @@ class Schedule:
     duration_s: float
     faults: tuple[Fault, ...]
     second_writer_announces: bool
+    relays: bool
 
     def __str__(self) -> str:
         return "\n".join([f"seed {self.seed}, {self.duration_s:g} s", *map(str, self.faults)])
@@ -138,4 +139,4 @@ def draw(seed: int, duration_s: float) -> Schedule:
         lasts_s = min(rng.uniform(*_HABITS[kind].lasts_s), duration_s - at_s)
         faults.append(Fault(kind, round(at_s, 3), round(lasts_s, 3), rng.random()))
         free_s[_HABITS[kind].target] = at_s + lasts_s + _APART_S
-    return Schedule(seed, duration_s, tuple(faults), rng.random() < 0.75)
+    return Schedule(seed, duration_s, tuple(faults), rng.random() < 0.75, rng.random() < 0.5)

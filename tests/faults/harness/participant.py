@@ -108,7 +108,11 @@ class _Participant:
         """Start, also where PostgreSQL is away just now, or holds what readers reject."""
         while True:
             hc = hotconfig.HotConfig(
-                self.part.database_url, self.part.redis_url, listen=self.part.listens, timing=TIMING
+                self.part.database_url,
+                self.part.redis_url,
+                listen=self.part.listens,
+                relay=self.part.relays,
+                timing=TIMING,
             )
             try:
                 hc.start()
