@@ -42,3 +42,15 @@ def test_every_link_between_the_pages_leads_somewhere() -> None:
         if not (page.parent / target).exists()
     ]
     assert not broken
+
+
+def test_every_test_that_a_page_names_is_there() -> None:
+    named = {
+        (page.name, name)
+        for page in (ROOT / "docs").glob("*.md")
+        for name in re.findall(
+            r"`(?:tests/)?((?:unit|contract|integration|faults|acceptance)/test_\w+)(?:\.py)?`", page.read_text()
+        )
+    }
+    assert len(named) > 20
+    assert [(page, name) for page, name in sorted(named) if not (ROOT / "tests" / f"{name}.py").exists()] == []
