@@ -104,11 +104,13 @@ def _checked(body: Json, target: Target) -> Json:
     """The body, if it is of the kind, name and namespace that the path says."""
     resource = target.resource
     found = (body.get("apiVersion", resource.api_version), body.get("kind", resource.kind))
+    if not all(isinstance(each, str) for each in found):
+        raise ApiError(400, "couldn't get version/kind; json parse error: cannot unmarshal into Go struct field")
     if found != (resource.api_version, resource.kind):
         group, _, version = str(found[0]).rpartition("/")
         why = f'no kind "{found[1]}" is registered for version "{group}/{version}"' if group else "unknown conversion"
         raise undecodable(resource, why)
-    metadata = part(body, "metadata")
+    metadata = _checked_metadata(body, resource)
     name, namespace = metadata.get("name"), metadata.get("namespace")
     if target.name and name != target.name:
         raise misnamed(name or "", target.name)
@@ -116,6 +118,21 @@ def _checked(body: Json, target: Target) -> Json:
         message = "the namespace of the provided object does not match the namespace sent on the request"
         raise ApiError(400, message)
     return body
+
+
+def _checked_metadata(body: Json, resource: Resource) -> Json:
+    """The metadata, if they are of the types that Go would read."""
+    metadata = body.get("metadata") or {}
+    if not is_map(metadata):
+        raise undecodable(resource, "json: cannot unmarshal into Go struct field .metadata of type v1.ObjectMeta")
+    texts = {key: metadata.get(key) for key in ("name", "generateName", "namespace", "uid", "resourceVersion")}
+    for field in ("labels", "annotations"):
+        texts |= {f"{field}.{key}": each for key, each in part(metadata, field).items()}
+    for key, text in texts.items():
+        if text is not None and not isinstance(text, str):
+            where = f"ObjectMeta.metadata.{key.partition('.')[0]} of type string"
+            raise undecodable(resource, f"json: cannot unmarshal into Go struct field {where}")
+    return metadata
 
 
 def _check_known(request: Request, resource: Resource, body: Json) -> None:
