@@ -447,6 +447,17 @@ def test_a_stopped_server_refuses_and_comes_back_with_all_it_had(double: Kuberne
         assert ask("GET", ACME)[0] == 200
 
 
+def test_what_the_controllers_had_begun_before_a_stop_they_finish_after_it(
+    double: KubernetesDouble, eventually: Eventually
+) -> None:
+    double.pace.quota_s = 3600
+    double.request("POST", QUOTAS, quota(pods="1"))
+    double.stop()
+    double.pace.quota_s = 0.01
+    double.start()
+    eventually(lambda: hard_of(double), timeout_s=30)
+
+
 def test_slowness_is_of_one_call_and_latency_of_all(double: KubernetesDouble) -> None:
     double.faults.slow(0.2, path="/org-acme$")
     double.faults.latency_s = 0.05

@@ -51,6 +51,10 @@ class Controllers:
         self._seen = 0
         self._is_behind = False
 
+    def catch_up(self) -> None:
+        """Let the next ``due`` look at everything: what was scheduled before may be lost."""
+        self._is_behind = True
+
     def due(self) -> list[tuple[float, Job]]:
         """What there is to do since the last call, each with its delay. Everything, after it was not running."""
         with self._api.lock:

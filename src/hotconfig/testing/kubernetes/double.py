@@ -179,7 +179,7 @@ class KubernetesDouble:
             self.grant("provisioner", *provisioner_rules)
 
     def grant(self, key: str, *rules: Rule) -> None:
-        """Give a user these rights everywhere, beside those that it has been granted before under another role."""
+        """Give a user these rights everywhere, in place of those that an earlier call gave."""
         name, user = f"hotconfig-{key}", self._api.access.users[self.token(key)]
         self.apply(roles.cluster_role(name, rules), roles.cluster_role_binding(name, name, ("User", user.name)))
 

@@ -85,6 +85,7 @@ class Server:
             return
         self.port = listening.sockets[0].getsockname()[1]
         self._loop = asyncio.get_running_loop()
+        self._controllers.catch_up()
         ticking = asyncio.create_task(self._tick())
         ready.set()
         await self._stopping.wait()

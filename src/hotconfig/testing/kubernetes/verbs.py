@@ -122,7 +122,9 @@ def _checked(body: Json, target: Target) -> Json:
 
 def _checked_metadata(body: Json, resource: Resource) -> Json:
     """The metadata, if they are of the types that Go would read."""
-    metadata = body.get("metadata") or {}
+    metadata: object = body.get("metadata")
+    if metadata is None:
+        return {}
     if not is_map(metadata):
         raise undecodable(resource, "json: cannot unmarshal into Go struct field .metadata of type v1.ObjectMeta")
     texts = {key: metadata.get(key) for key in ("name", "generateName", "namespace", "uid", "resourceVersion")}
