@@ -224,6 +224,17 @@ def test_a_stale_version_is_a_conflict_by_every_verb(double: KubernetesDouble) -
     assert (double.get(CONFIG_MAP) or {})["data"] == {"a": "2"}
 
 
+def test_a_status_is_applied_on_its_own_and_by_its_own_owner(double: KubernetesDouble) -> None:
+    double.pace.is_running = False
+    double.request("POST", QUOTAS, quota(pods="1"))
+    status = {"hard": {"pods": "1"}, "used": {"pods": "0"}}
+    found = apply(double, f"{QUOTA}/status", quota(pods="5") | {"status": status}, manager="m")
+    assert (found.code, found.body["spec"], found.body["status"]) == (200, {"hard": {"pods": "1"}}, status)
+    (entry,) = (each for each in found.body["metadata"]["managedFields"] if each["manager"] == "m")
+    assert (entry["operation"], entry["subresource"], list(entry["fieldsV1"])) == ("Apply", "status", ["f:status"])
+    assert apply(double, f"{QUOTAS}/none/status", {**quota(), "metadata": {"name": "none"}}, manager="m").code == 404
+
+
 def test_a_dry_run_says_what_would_be_and_changes_nothing(double: KubernetesDouble) -> None:
     before = double.request("GET", f"{ACME}/configmaps").body["metadata"]["resourceVersion"]
     found = double.request("POST", f"{ACME}/configmaps?dryRun=All", config_map(a="1"))

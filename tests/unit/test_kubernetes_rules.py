@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hotconfig.testing.kubernetes import fields, managed, patches, schema
@@ -15,6 +15,8 @@ from hotconfig.testing.kubernetes.rbac import Question, Rule, missing
 from hotconfig.testing.kubernetes.resources import CONFIG_MAPS, PODS, QUOTAS, Target
 from hotconfig.testing.kubernetes.resources import parse as parse_path
 from hotconfig.testing.kubernetes.schema import Map
+
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine all is slow
 
 NOW = "2026-01-01T00:00:00Z"
 
@@ -53,6 +55,7 @@ def test_what_is_no_quantity_is_refused(written: object) -> None:
         parse(written)
 
 
+@patient
 @given(st.integers(0, 10**15), st.sampled_from(["", "m", "k", "M", "G", "Ki", "Mi", "Gi"]))
 def test_the_canonical_form_says_the_same_amount(number: int, suffix: str) -> None:
     once = canonical(f"{number}{suffix}")
@@ -61,16 +64,19 @@ def test_the_canonical_form_says_the_same_amount(number: int, suffix: str) -> No
 
 
 names = st.text("abc", min_size=1, max_size=3)
-trees = st.dictionaries(names, st.dictionaries(names, st.integers(0, 3), min_size=1), min_size=1)
+maps = st.dictionaries(names, st.integers(0, 3), min_size=1, max_size=4)
+trees = st.dictionaries(names, maps, min_size=1, max_size=4)
 OPEN = schema.ANY
 
 
+@patient
 @given(trees)
 def test_a_set_of_fields_survives_being_written_down(tree: dict[str, Any]) -> None:
     for found in (fields.leaves(OPEN, tree), fields.compare(OPEN, {}, tree).changed):
         assert fields.decode(fields.encode(found)) == found
 
 
+@patient
 @given(trees, trees)
 def test_whoever_applies_last_with_force_has_what_he_states(first: dict[str, Any], second: dict[str, Any]) -> None:
     one, two = Owner("Apply", "one", "v1"), Owner("Apply", "two", "v1")
@@ -80,6 +86,7 @@ def test_whoever_applies_last_with_force_has_what_he_states(first: dict[str, Any
     assert state.claims[two].fields == fields.leaves(OPEN, second)
 
 
+@patient
 @given(trees)
 def test_an_apply_that_states_nothing_removes_all_that_was_applied(tree: dict[str, Any]) -> None:
     owner = Owner("Apply", "one", "v1")
@@ -88,6 +95,7 @@ def test_an_apply_that_states_nothing_removes_all_that_was_applied(tree: dict[st
     assert fields.leaves(OPEN, gone.value) & fields.leaves(OPEN, tree) == set()
 
 
+@patient
 @given(trees, trees)
 def test_an_update_owns_what_it_changed_and_nobody_owns_what_is_gone(old: dict[str, Any], new: dict[str, Any]) -> None:
     first, second = Owner("Update", "one", "v1"), Owner("Update", "two", "v1")
@@ -101,6 +109,7 @@ def test_an_update_owns_what_it_changed_and_nobody_owns_what_is_gone(old: dict[s
         assert not after[first].fields & difference.changed
 
 
+@patient
 @given(trees, trees)
 def test_a_merge_patch_leads_from_any_object_to_any_other(old: dict[str, Any], new: dict[str, Any]) -> None:
     assert patches.merge_patch(old, _difference(old, new)) == new

@@ -147,7 +147,11 @@ class CallLog:
         return len(self._calls)
 
     def rounds(self) -> int:
-        """How many calls, at most, waited for one another: the round trips in sequence."""
+        """How many calls, at most, waited for one another: the round trips in sequence.
+
+        The server does one thing at a time, so calls are side by side only while they wait for ``latency_s``: set it
+        well above the time that it takes to send them.
+        """
         count, free_at = 0, -math.inf
         for call in sorted(self.calls(), key=lambda each: each.ended):
             if call.began >= free_at:

@@ -109,6 +109,8 @@ class Watch:
         selection = Selection.of(request, target)
         asked = request.query.get("resourceVersion", "")
         namespace = target.namespace if target.resource.namespaced else ""
+        if asked and not asked.isdigit():
+            raise ApiError(400, f'resourceVersion: Invalid value: "{asked}": strconv.ParseUint: invalid syntax')
         first = [] if asked not in {"", "0"} else [value for _, value in store.all(target.resource, namespace)]
         version = store.version if asked in {"", "0"} else int(asked)
         bookmarks = request.query.get("allowWatchBookmarks", "") in {"1", "true", "True"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Final
 
 from hotconfig.testing.kubernetes import fields, managed, patches, schema
 from hotconfig.testing.kubernetes.access import Access, about
@@ -10,10 +11,12 @@ from hotconfig.testing.kubernetes.managed import Claim
 from hotconfig.testing.kubernetes.quantities import QuantityError
 from hotconfig.testing.kubernetes.rbac import User
 from hotconfig.testing.kubernetes.requests import APPLY, JSON_PATCH, MERGE, STRATEGIC, Request
-from hotconfig.testing.kubernetes.resources import NAMESPACES, Resource, Target
+from hotconfig.testing.kubernetes.resources import WITH_STATUS, Resource, Target
 from hotconfig.testing.kubernetes.statuses import ApiError, plain_500, undecodable
 from hotconfig.testing.kubernetes.trees import Json, is_map, part
 from hotconfig.testing.kubernetes.writing import Write, Writer, check_uid, misnamed
+
+_OF_STATUS: Final = frozenset({"apiVersion", "kind", "status"})
 
 
 class Verbs:
@@ -80,10 +83,11 @@ class Verbs:
         shape, now = schema.of(target.resource), self._writer.now()
         live = self._writer.live(target)
         _check_schema(target, stated)
-        if live is None:
+        if live is None and not target.subresource:
             self._access.require(user, about(target, "create"))
             claims = {write.owner: Claim(fields.leaves(shape, stated), now)}
             return self._writer.create(write, _converted(target, stated), claims), True
+        live = live or self._writer.existing(target)
         known = managed.read(live["metadata"].get("managedFields"))
         applied = managed.apply(shape, live, stated, known, write.owner, force=request.forces, time=now)
         return self._writer.update(write, live, _converted(target, applied.value), applied.claims), False
@@ -180,7 +184,10 @@ def _stated(request: Request, target: Target) -> Json:
         raise ApiError(400, "metadata.managedFields must be nil")
     if resource.namespaced:
         stated["metadata"]["namespace"] = target.namespace
-    return {key: each for key, each in stated.items() if key != "status" or resource == NAMESPACES}
+    if target.subresource:
+        metadata = {key: each for key, each in stated["metadata"].items() if key not in {"labels", "annotations"}}
+        return {key: each for key, each in stated.items() if key in _OF_STATUS} | {"metadata": metadata}
+    return {key: each for key, each in stated.items() if key != "status" or resource not in WITH_STATUS}
 
 
 def _shown(target: Target) -> str:
