@@ -13,12 +13,12 @@ The rules, and why:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from hotconfig.provisioner.quantities import Quantity, same
-from hotconfig.provisioner.template import CORDONED, MANAGER, Manifest
+from hotconfig.provisioner.template import CORDONED, MANAGER, Manifest, part
 
 _POD_SECURITY: Final = "pod-security.kubernetes.io/enforce"
 
@@ -73,14 +73,13 @@ def compare(wanted: Manifest, live: Manifest | None) -> Comparison:
 
 def in_force(live_quota: Manifest) -> bool:
     """Whether a ResourceQuota enforces what its spec says: ``status.hard`` is ``spec.hard``, by amounts."""
-    hard = live_quota.get("spec", {}).get("hard", {})
-    counted = live_quota.get("status", {}).get("hard", {})
+    hard, counted = part(live_quota, "spec", "hard"), part(live_quota, "status", "hard")
     return hard.keys() == counted.keys() and all(same(str(hard[key]), str(counted[key])) for key in hard)
 
 
 def overused(live_quota: Manifest, wanted_quota: Manifest) -> dict[str, tuple[str, str]]:
     """Where a wanted quota is below what is used: resource → (used, wanted). Kubernetes accepts that silently."""
-    used, hard = live_quota.get("status", {}).get("used", {}), wanted_quota["spec"]["hard"]
+    used, hard = part(live_quota, "status", "used"), part(wanted_quota, "spec", "hard")
     return {key: (str(used[key]), str(hard[key])) for key in hard if key in used and _more(used[key], hard[key])}
 
 
@@ -97,15 +96,15 @@ def owned(live: Manifest, *path: str) -> bool:
 
 
 def _reaches(fields: Mapping[str, Any], path: tuple[str, ...]) -> bool:
-    for part in path:
-        if f"f:{part}" not in fields:
+    for name in path:
+        if f"f:{name}" not in fields:
             return False
-        fields = fields[f"f:{part}"]
+        fields = fields[f"f:{name}"]
     return True
 
 
 def _labels(wanted: Manifest, live: Manifest) -> Iterator[Difference | str]:
-    want, have = wanted["metadata"].get("labels", {}), live["metadata"].get("labels") or {}
+    want, have = part(wanted, "metadata", "labels"), part(live, "metadata", "labels")
     for label, value in want.items():
         if have.get(label) != value:
             yield Difference(
@@ -123,8 +122,8 @@ def _labels(wanted: Manifest, live: Manifest) -> Iterator[Difference | str]:
 
 
 def _annotations(wanted: Manifest, live: Manifest) -> Iterator[Difference]:
-    have = live["metadata"].get("annotations") or {}
-    for name, value in wanted["metadata"].get("annotations", {}).items():
+    have = part(live, "metadata", "annotations")
+    for name, value in part(wanted, "metadata", "annotations").items():
         if have.get(name) != value:
             yield Difference(f"metadata.annotations[{name}]", "differs" if name in have else "is missing")
 
@@ -134,7 +133,7 @@ def _namespace(_wanted: Manifest, _live: Manifest) -> Iterator[Difference | str]
 
 
 def _quota(wanted: Manifest, live: Manifest) -> Iterator[Difference | str]:
-    want, have = wanted["spec"]["hard"], live.get("spec", {}).get("hard") or {}
+    want, have = part(wanted, "spec", "hard"), part(live, "spec", "hard")
     for key, amount in want.items():
         if key not in have:
             yield Difference(f"spec.hard[{key}]", "is missing", weakens=True)
@@ -146,12 +145,12 @@ def _quota(wanted: Manifest, live: Manifest) -> Iterator[Difference | str]:
         else:
             yield f"spec.hard[{key}]"
     for name in ("scopes", "scopeSelector"):
-        if live.get("spec", {}).get(name):
+        if part(live, "spec").get(name):
             yield Difference(f"spec.{name}", "makes the quota overlook pods", weakens=True, replace=True)
 
 
 def _limits(wanted: Manifest, live: Manifest) -> Iterator[Difference | str]:
-    if not _equal(wanted["spec"]["limits"], live.get("spec", {}).get("limits") or []):
+    if not _equal(wanted["spec"]["limits"], part(live, "spec").get("limits") or []):
         yield Difference("spec.limits", "differ")
 
 
@@ -163,7 +162,7 @@ def _account(wanted: Manifest, live: Manifest) -> Iterator[Difference | str]:
 
 
 def _policy(wanted: Manifest, live: Manifest) -> Iterator[Difference | str]:
-    want, have = wanted["spec"], live.get("spec", {})
+    want, have = part(wanted, "spec"), part(live, "spec")
     if (want.get("podSelector") or {}) != (have.get("podSelector") or {}):
         yield Difference("spec.podSelector", "differs", weakens=True)
     if set(want["policyTypes"]) != set(have.get("policyTypes") or []):
@@ -195,24 +194,20 @@ _SPECS: Final = {
 }
 
 
-def _subjects(binding: Manifest) -> frozenset[tuple[str, str, str, str]]:
-    return frozenset(
-        (
-            subject.get("apiGroup", ""),
-            subject.get("kind", ""),
-            subject.get("namespace", ""),
-            subject.get("name", ""),
-        )
-        for subject in binding.get("subjects") or []
-    )
+def _subjects(binding: Manifest) -> frozenset[tuple[str, ...]]:
+    subjects: Sequence[Manifest] = binding.get("subjects") or []
+    names = ("apiGroup", "kind", "namespace", "name")
+    return frozenset(tuple(str(subject.get(name, "")) for name in names) for subject in subjects)
 
 
 def _equal(want: Any, have: Any) -> bool:
     """Equal throughout, texts as quantities where they are some."""
     if isinstance(want, Mapping) and isinstance(have, Mapping):
-        return want.keys() == have.keys() and all(_equal(want[key], have[key]) for key in want)
+        one, other = cast("Mapping[str, Any]", want), cast("Mapping[str, Any]", have)
+        return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)
     if isinstance(want, list) and isinstance(have, list):
-        return len(want) == len(have) and all(map(_equal, want, have))
+        ones, others = cast("Sequence[Any]", want), cast("Sequence[Any]", have)
+        return len(ones) == len(others) and all(map(_equal, ones, others))
     return same(want, have) if isinstance(want, str) and isinstance(have, str) else bool(want == have)
 
 

@@ -97,7 +97,7 @@ class Observation:
     objects: Mapping[Key, Manifest] | None = None
     receipt: IsolationReceipt | None = None
     claims: int = 0
-    attempts: Mapping[Key, int] = field(default_factory=dict)
+    attempts: Mapping[Key, int] = field(default_factory=dict[Key, int])
 
     def after(self, step: Step, answer: Answer) -> Observation:
         """What is known after ``step`` was answered with ``answer``, as the step's docstring says.
@@ -117,6 +117,8 @@ class Observation:
                 return replace(self, objects={k: live for k, live in (self.objects or {}).items() if k != key})
             case RemoveNamespace(), None:
                 return Observation()
+            case _:
+                pass
         if isinstance(step, Claim | Apply | FillStatus) and isinstance(answer, Mapping):
             return self._with(step, answer)
         raise TypeError(f"{type(step).__name__} is not answered with {type(answer).__name__}")

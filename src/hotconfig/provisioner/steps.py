@@ -70,6 +70,7 @@ from hotconfig.provisioner.template import (
     fenced,
     key_of,
     other_binding_name,
+    part,
     renamed,
     with_status,
 )
@@ -270,7 +271,7 @@ class _Round:
 
     def _meet_stranger(self, live: Manifest) -> Decision:
         """The namespace is not ours. Nothing is written to it, unless somebody asked for exactly that."""
-        whose = live["metadata"].get("annotations", {}).get(ORG_ID)
+        whose = part(live, "metadata", "annotations").get(ORG_ID)
         said = f"namespace {self._namespace} belongs to {'another organization' if whose else 'somebody else'}"
         if self.organization.state is not State.PROVISIONING:
             return self._wait(ConditionKind.DRIFT, "NamespaceConflict", said, MAX_RETRY_S)
@@ -393,12 +394,12 @@ class _Round:
         return (self.seen.objects or {}).get(key)
 
     def _is_ours(self, live: Manifest) -> bool:
-        return (live["metadata"].get("annotations") or {}).get(ORG_ID) == str(self.organization.uid) or (
+        return part(live, "metadata", "annotations").get(ORG_ID) == str(self.organization.uid) or bool(
             live["metadata"]["uid"] == self.organization.namespace_uid
         )
 
     def _made_by_us(self, live: Manifest) -> bool:
-        labels = live["metadata"].get("labels") or {}
+        labels = part(live, "metadata", "labels")
         return labels.get(MANAGED_BY) == MANAGER and labels.get(ORG_ID) == str(self.organization.uid)
 
     def _desired(self) -> tuple[Desired, Condition | None]:

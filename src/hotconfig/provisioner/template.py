@@ -67,6 +67,14 @@ def key_of(manifest: Manifest) -> Key:
     return Key(manifest["kind"], manifest["metadata"]["name"])
 
 
+def part(manifest: Manifest, *path: str) -> Mapping[str, Any]:
+    """What an object holds at ``path``; empty where there is nothing, or null."""
+    found: Any = manifest
+    for name in path:
+        found = found.get(name) if isinstance(found, Mapping) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return found if isinstance(found, Mapping) else {}  # pyright: ignore[reportUnknownVariableType]
+
+
 @dataclass(frozen=True, slots=True)
 class TenantTemplate:
     """What every tenant gets. Make another one to change the defaults; pass it to the ``Provisioner``.
@@ -94,7 +102,7 @@ class TenantTemplate:
     allow_within: bool = False
     cluster_role: str = TENANT_ADMIN
     role: str = "admin"
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
     extra: Callable[[Organization], tuple[Manifest, ...]] | None = None
     probe: bool = True
     retention_s: float = 30 * 86400.0
@@ -182,7 +190,7 @@ def closed_policy(live_policy: Manifest) -> Manifest:
     Deleting it would take a permission that the provisioner should not have.
     """
     metadata = {key: live_policy["metadata"][key] for key in ("name", "namespace", "labels")}
-    spec = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": [], "egress": []}
+    spec: Manifest = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": [], "egress": []}
     return {"apiVersion": API_VERSIONS["NetworkPolicy"], "kind": "NetworkPolicy", "metadata": metadata, "spec": spec}
 
 

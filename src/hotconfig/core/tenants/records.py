@@ -252,6 +252,6 @@ class Progress:
     error: Mapping[str, str] | None = None
     release: bool = False
     event: str | None = None
-    detail: Mapping[str, Any] = field(default_factory=dict)
+    detail: Mapping[str, Any] = field(default_factory=dict[str, Any])
     by: str | None = None
     reason: str | None = None
