@@ -44,12 +44,12 @@ from hotconfig.core.tenants.refusals import (
     WrongStateError,
 )
 from hotconfig.core.tenants.states import ConditionKind, OperationKind, OperationState, State
-from hotconfig.postgres.connect import Sessions, in_schema
+from hotconfig.postgres.connect import MAX_IDLE, Sessions, in_schema
 
 T = TypeVar("T")
 
-MAX_CONNECTIONS: Final = 8
-"""Calls at the same time. More of them wait, for one round trip each."""
+MAX_CONNECTIONS: Final = MAX_IDLE
+"""Calls at the same time; more of them wait, for one round trip each. As many as are kept open."""
 
 _REFUSALS: Final[Mapping[str, tuple[type[HotConfigError], str]]] = {
     "HC003": (IdempotencyKeyError, "Take a new key for a new request."),

@@ -289,7 +289,7 @@ def _entry(head: str, value: Any, indent: str) -> Iterator[str]:
 
 
 def _is_nested(value: Any) -> bool:
-    return isinstance(value, Mapping | list) and bool(value)
+    return isinstance(value, Mapping | list) and len(cast("Sequence[Any]", value)) > 0
 
 
 def _scalar(value: Any) -> str:

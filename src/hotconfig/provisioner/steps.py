@@ -30,36 +30,20 @@ from datetime import datetime
 from typing import Final
 
 from hotconfig.provisioner.drift import compare, in_force
-from hotconfig.provisioner.errors import InvalidQuantityError
-from hotconfig.provisioner.failures import MAX_RETRY_S, condition, failure
-from hotconfig.provisioner.model import (
-    Adoption,
-    Condition,
-    ConditionKind,
-    IsolationReceipt,
-    OperationKind,
-    Organization,
-    Progress,
-    Quota,
-    State,
-)
-from hotconfig.provisioner.names import namespace_of
+from hotconfig.provisioner.failures import MAX_RETRY_S
+from hotconfig.provisioner.model import Adoption, Condition, ConditionKind, Organization, Progress, State
 from hotconfig.provisioner.observation import (
     STATUS,
     Apply,
-    Claim,
     FillStatus,
-    Look,
     Observation,
     ProbeIsolation,
-    Remove,
     RemoveNamespace,
     Step,
 )
+from hotconfig.provisioner.rounds import BUSY_RETRY_S, HELD_RETRY_S, Decision, Round, is_deleting
 from hotconfig.provisioner.template import (
     ADMIN,
-    MANAGED_BY,
-    MANAGER,
     ORG_ID,
     Desired,
     Key,
@@ -75,25 +59,11 @@ from hotconfig.provisioner.template import (
     with_status,
 )
 
-BUSY_RETRY_S: Final = 2.0
 PENDING_RETRY_S: Final = 0.25
-HELD_RETRY_S: Final = 60.0
 STATUS_ATTEMPTS: Final = 3
 """How often in one round the status of a quota is written before it is left to the controller for a while."""
 APPLY_ATTEMPTS: Final = 2
 """How often in one round the same object is applied, or the namespace claimed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Either steps, to be carried out side by side, or progress, to be recorded; neither: nothing is to be done.
-
-    ``deletes`` marks the removal of a namespace, for counting.
-    """
-
-    steps: tuple[Step, ...] = ()
-    progress: Progress | None = None
-    deletes: bool = False
 
 
 def decide(
@@ -109,18 +79,12 @@ def decide(
     Raises:
         TemplateError: the template makes objects that cannot be.
     """
-    return _Round(organization, seen, template, now, may_delete).decide()
+    return _Work(organization, seen, template, now, may_delete).decide()
 
 
 @dataclass(frozen=True, slots=True)
-class _Round:
-    """One organization at one moment."""
-
-    organization: Organization
-    seen: Observation
-    template: TenantTemplate
-    now: datetime
-    may_delete: bool
+class _Work(Round):
+    """What to do about one organization at one moment."""
 
     def decide(self) -> Decision:
         match self.organization.state:
@@ -143,11 +107,16 @@ class _Round:
         live = self.seen.namespace
         if live is None:
             return self._claim_anew()
-        if _is_deleting(live):
+        if is_deleting(live):
             return self._busy()
         if not self._is_ours(live):
             return self._meet_stranger(live)
         return self._fail_breached(live) or self._make_stand()
+
+    def _claim_anew(self) -> Decision:
+        if self.seen.claims < APPLY_ATTEMPTS:
+            return Decision((self._claim(),))
+        return self._wait(ConditionKind.NAME_BUSY, "Contended", "its namespace comes and goes", BUSY_RETRY_S)
 
     def _make_stand(self) -> Decision:
         wanted, condition = self._desired()
@@ -231,10 +200,6 @@ class _Round:
         uid = live["metadata"]["uid"]
         return None if self._receipt_of(uid) else Decision((ProbeIsolation(self._namespace, uid),))
 
-    def _receipt_of(self, uid: str) -> IsolationReceipt | None:
-        receipt = self.seen.receipt or self.organization.isolation_receipt
-        return receipt if receipt is not None and receipt.namespace_uid == uid else None
-
     def _fail_breached(self, live: Manifest) -> Decision | None:
         """A probe went through: shut the gate, then give up."""
         receipt = self._receipt_of(live["metadata"]["uid"])
@@ -297,7 +262,7 @@ class _Round:
         if not self.seen.looked:
             return Decision((self._look(),))
         live = self.seen.namespace
-        if live is not None and not _is_deleting(live) and self._is_ours(live):
+        if live is not None and not is_deleting(live) and self._is_ours(live):
             wanted, _ = self._desired()
             # All at once: whatever is shut first, the better.
             if steps := (*self._bind(wanted.binding), *self._name(wanted), *self._fence(wanted)):
@@ -332,7 +297,7 @@ class _Round:
             return self._bury("its namespace is gone")
         if not self._is_ours(live):
             return self._bury("the namespace of its name is not ours and stays")
-        if _is_deleting(live):
+        if is_deleting(live):
             return self._busy()
         if not self.may_delete:
             return self._hold("Brake", "the brake holds deletions back in this cycle")
@@ -352,110 +317,5 @@ class _Round:
             )
         )
 
-    # what the steps are made of
 
-    @property
-    def _namespace(self) -> str:
-        return self.organization.namespace or namespace_of(self.organization.slug)
-
-    @property
-    def _is_new(self) -> bool:
-        """Whether it is worth claiming without looking: nobody has tried before."""
-        operation = self.organization.operation
-        fresh = self.organization.namespace_uid is None and not self.organization.attempts and not self.seen.claims
-        return fresh and operation is not None and operation.kind is OperationKind.CREATE
-
-    @property
-    def _adoption(self) -> Adoption:
-        operation = self.organization.operation
-        if operation is None or operation.kind is not OperationKind.ADOPT:
-            return Adoption.NEVER
-        return Adoption(operation.request.get("adoption", Adoption.NEVER))
-
-    def _look(self) -> Look:
-        return Look(self._namespace)
-
-    def _claim(self) -> Claim:
-        return Claim(desired(self.organization, self.template, None, operation_id=self._operation_id).claim)
-
-    def _claim_anew(self) -> Decision:
-        if self.seen.claims < APPLY_ATTEMPTS:
-            return Decision((self._claim(),))
-        return self._wait(ConditionKind.NAME_BUSY, "Contended", "its namespace comes and goes", BUSY_RETRY_S)
-
-    def _remove(self, key: Key, live: Manifest, why: str) -> Remove:
-        return Remove(key, self._namespace, live["metadata"]["uid"], why)
-
-    @property
-    def _operation_id(self) -> str:
-        return "" if self.organization.operation is None else str(self.organization.operation.id)
-
-    def _live(self, key: Key) -> Manifest | None:
-        return (self.seen.objects or {}).get(key)
-
-    def _is_ours(self, live: Manifest) -> bool:
-        return part(live, "metadata", "annotations").get(ORG_ID) == str(self.organization.uid) or bool(
-            live["metadata"]["uid"] == self.organization.namespace_uid
-        )
-
-    def _made_by_us(self, live: Manifest) -> bool:
-        labels = part(live, "metadata", "labels")
-        return labels.get(MANAGED_BY) == MANAGER and labels.get(ORG_ID) == str(self.organization.uid)
-
-    def _desired(self) -> tuple[Desired, Condition | None]:
-        quota, condition = None, None
-        try:
-            quota = Quota.read(self.organization.quota)
-        except InvalidQuantityError as error:
-            condition = self._condition(ConditionKind.QUOTA_INVALID, "Unreadable", str(error))
-        made = desired(
-            self.organization,
-            self.template,
-            quota,
-            operation_id=self._operation_id,
-            cordoned=self.organization.state is State.SUSPENDED,
-            isolated=self.organization.state is State.OFFBOARDING,
-        )
-        return made, condition
-
-    # what is written down
-
-    def _condition(self, kind: ConditionKind, reason: str, message: str) -> Condition:
-        return condition(self.organization, kind, reason, message, now=self.now)
-
-    def _wait(self, kind: ConditionKind, reason: str, message: str, retry_in_s: float) -> Decision:
-        live = self.seen.namespace
-        ours = live is not None and self._is_ours(live)
-        return Decision(
-            progress=Progress(
-                namespace_uid=live["metadata"]["uid"] if live is not None and ours else None,
-                conditions=(self._condition(kind, reason, message),),
-                attempts=self.organization.attempts + 1,
-                retry_in_s=retry_in_s,
-                release=True,
-            )
-        )
-
-    def _busy(self) -> Decision:
-        return self._wait(ConditionKind.NAME_BUSY, "Terminating", "its namespace is being deleted", BUSY_RETRY_S)
-
-    def _halt(self, found: Condition | None) -> Decision:
-        """Wait until somebody mends the rows; that makes the organization due by itself."""
-        return Decision(
-            progress=Progress(
-                conditions=() if found is None else (found,),
-                attempts=self.organization.attempts + 1,
-                retry_in_s=MAX_RETRY_S,
-                release=True,
-            )
-        )
-
-    def _hold(self, reason: str, message: str) -> Decision:
-        return self._wait(ConditionKind.DELETION_HELD, reason, message, HELD_RETRY_S)
-
-    def _failure(self, code: str, message: str) -> Progress:
-        return failure(self.organization, code, message, now=self.now)
-
-
-def _is_deleting(live: Manifest) -> bool:
-    return bool(live["metadata"].get("deletionTimestamp"))
+__all__ = ["APPLY_ATTEMPTS", "STATUS_ATTEMPTS", "Decision", "decide"]

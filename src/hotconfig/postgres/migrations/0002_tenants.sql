@@ -19,7 +19,7 @@ CREATE DOMAIN tenant_state AS text CHECK (VALUE IN ('unmanaged', 'requested', 'p
 ALTER TABLE organizations
     ADD COLUMN uid                 uuid NOT NULL DEFAULT gen_random_uuid() UNIQUE,
     ADD COLUMN state               tenant_state NOT NULL DEFAULT 'unmanaged',
-    ADD COLUMN namespace           text UNIQUE CHECK (namespace ~ '^org-'),
+    ADD COLUMN namespace           text CHECK (namespace = 'org-' || id),
     ADD COLUMN namespace_uid       text,
     ADD COLUMN generation          bigint NOT NULL DEFAULT 0,
     ADD COLUMN observed_generation bigint NOT NULL DEFAULT 0,
