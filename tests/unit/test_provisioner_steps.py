@@ -165,7 +165,7 @@ SPOILS: list[Callable[[Cluster], None]] = [
 ]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_from_any_point_of_interruption_the_end_is_the_same(data: st.DataObject) -> None:
     """A worker dies anywhere, again while recovering; others begin with nothing but the row."""
@@ -190,7 +190,7 @@ def test_from_any_point_of_interruption_the_end_is_the_same(data: st.DataObject)
             row.ask(kind, **CHANGES[kind])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.sampled_from(SPOILS), max_size=3), st.sampled_from([State.ACTIVE, State.SUSPENDED]))
 def test_whatever_is_spoilt_is_repaired(spoils: list[Callable[[Cluster], None]], state: State) -> None:
     row, cluster = made()
