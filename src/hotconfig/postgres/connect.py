@@ -284,7 +284,8 @@ def translate(error: psycopg.Error, url: str, action: str) -> HotConfigError:
     if isinstance(error, _DENIED) or _is_login_refusal(error):
         return AccessDeniedError(
             f"PostgreSQL at {where} refused to {action}: {said}. "
-            "Check user, password and database in the URL, and the role's grants (grant_reader, grant_writer)."
+            "Check user, password and database in the URL, and the role's grants "
+            "(grant_reader, grant_writer, grant_provisioner)."
         )
     if isinstance(error, _MISSING):
         return SchemaMissingError(

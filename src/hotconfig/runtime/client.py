@@ -406,6 +406,10 @@ class HotConfig:
             follower = self._wiring.follower(self._dispatcher, self._timing, self._observer)
         except OSError as error:
             raise RetryableError(f"hotconfig cannot be started: {error.strerror}. Raise `ulimit -n`.") from error
+        except RuntimeError as error:
+            if not ending():
+                raise
+            raise NotStartedError("the interpreter is ending: drivers cannot be loaded any more") from error
         follower.ledger.tell_state = self._dispatcher.tell_state
         if parent is not None:
             follower.ledger.condition.inherit(parent.ledger.condition)

@@ -1,0 +1,1 @@
+"""Tenants across PostgreSQL and Kubernetes. Imports only the core and the adapter of PostgreSQL."""

@@ -1,0 +1,134 @@
+"""What there is to do in Kubernetes, and what was seen there. Pure.
+
+Owns the kinds of steps, how each is answered, and the growing knowledge of one round. Does not decide anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from hotconfig.provisioner.model import IsolationReceipt
+from hotconfig.provisioner.template import Key, Manifest, key_of
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """GET the namespace and LIST every kind in it, without a selector. Answer: :class:`Seen`."""
+
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """``create`` the namespace. Answer: the object; None on ``KubernetesExistsError``, whoever has it."""
+
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """``apply`` the object. Answer: the object as the server returned it."""
+
+    manifest: Manifest
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FillStatus:
+    """``replace_status`` of the quota. Answer: the object; on ``KubernetesConflictError`` what ``get`` returns then."""
+
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """``delete`` an object with the purger's identity. Answer: None; also if it was not there any more."""
+
+    key: Key
+    namespace: str
+    uid: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveNamespace:
+    """``delete`` the namespace with the purger's identity. Answer: None; then look again."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeIsolation:
+    """Make the isolation probes as the tenant. Answer: an ``IsolationReceipt`` for this namespace."""
+
+    namespace: str
+    namespace_uid: str
+
+
+STATUS: Final = Key("ResourceQuota", "status")
+"""Under which the writing of quota status is counted."""
+
+Step = Look | Claim | Apply | FillStatus | Remove | RemoveNamespace | ProbeIsolation
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The answer to :class:`Look`. ``namespace`` None: there is none. Objects need ``kind``."""
+
+    namespace: Manifest | None
+    objects: Sequence[Manifest] = ()
+
+
+Answer = Manifest | Seen | IsolationReceipt | None
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What is known of one organization in Kubernetes in this round. Nothing, to begin with.
+
+    ``attempts`` counts how often each object was applied, so that what apply cannot repair ends the round.
+    """
+
+    looked: bool = False
+    namespace: Manifest | None = None
+    objects: Mapping[Key, Manifest] | None = None
+    receipt: IsolationReceipt | None = None
+    claims: int = 0
+    attempts: Mapping[Key, int] = field(default_factory=dict[Key, int])
+
+    def after(self, step: Step, answer: Answer) -> Observation:
+        """What is known after ``step`` was answered with ``answer``, as the step's docstring says.
+
+        Raises:
+            TypeError: such a step is not answered like that.
+        """
+        match step, answer:
+            case Look(), Seen():
+                objects = {key_of(each): each for each in answer.objects}
+                return replace(self, looked=True, namespace=answer.namespace, objects=objects)
+            case Claim(), None:
+                return replace(self, looked=False, claims=self.claims + 1)
+            case ProbeIsolation(), IsolationReceipt():
+                return replace(self, receipt=answer)
+            case Remove(key=key), None:
+                return replace(self, objects={k: live for k, live in (self.objects or {}).items() if k != key})
+            case RemoveNamespace(), None:
+                return Observation()
+            case _:
+                pass
+        if isinstance(step, Claim | Apply | FillStatus) and isinstance(answer, Mapping):
+            return self._with(step, answer)
+        raise TypeError(f"{type(step).__name__} is not answered with {type(answer).__name__}")
+
+    def _with(self, step: Claim | Apply | FillStatus, live: Manifest) -> Observation:
+        if isinstance(step, Claim):
+            return replace(self, looked=True, namespace=live, objects={}, claims=self.claims + 1)
+        key = key_of(step.manifest)
+        counted = key if isinstance(step, Apply) else STATUS
+        seen = replace(self, attempts={**self.attempts, counted: self.attempts.get(counted, 0) + 1})
+        if key.kind == "Namespace":
+            return replace(seen, namespace=live)
+        return replace(seen, objects={**(self.objects or {}), key: live})
