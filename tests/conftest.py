@@ -13,6 +13,7 @@ import pytest
 import redis
 
 from hotconfig.embedded import EmbeddedPostgres, EmbeddedValkey
+from hotconfig.testing.kubernetes.plugin import kubernetes_double  # noqa: F401 - the fixture, as its users have it
 from tests.support import skips, waiting
 from tests.support.databases import FAST, Databases
 from tests.support.servers import postgres_15_binaries

@@ -114,7 +114,7 @@ def test_closing_does_not_wait_for_a_class_that_is_slow_to_read_its_own_sources(
         release.wait(DEADLINE_S)
         raise hotconfig.ConfigurationError("the sources are away")
 
-    monkeypatch.setattr("hotconfig.runtime.client.capture", slow)
+    monkeypatch.setattr("hotconfig.runtime.bindings.capture", slow)
     client = hotconfig.HotConfig(migrated_url)
     client.start()
     binder, _ = in_a_thread(lambda: client.bind(AISettings))

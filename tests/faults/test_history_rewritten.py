@@ -30,7 +30,7 @@ BYTES: dict[str, str] = {
     "reason": "overlay(reason placing 'z' from 1 for 1)",
     "changed_at": "changed_at + interval '1 microsecond'",
     "db_user": "overlay(db_user placing 'z' from 1 for 1)",
-    "commit_id": "overlay(commit_id::text placing '0' from 1 for 1)::uuid",
+    "commit_id": "translate(commit_id::text, '0123456789abcdef', '123456789abcdef0')::uuid",
     "nonce": "gen_random_uuid()",
     "organization_id": "'acme'",
     "digest": "set_byte(digest, 31, get_byte(digest, 31) # 1)",

@@ -29,7 +29,14 @@ WALL_CLOCK: Final = frozenset(
 SHOWN: Final = {
     # Only shown to people, or compared with what another machine wrote.
     "runtime/client.py": "since when it stands as it does",
+    "runtime/health.py": "the same, of a line that stands still",
     "runtime/ledger.py": "the same",
+    "runtime/keeping.py": "when a last-known-good file was written",
+    "runtime/starting.py": "how old such a file is",
+    "files.py": "which unfinished files somebody left behind long ago",
+    "runtime/measuring.py": "how long a change was on its way from another machine",
+    "testing/kubernetes/api.py": "when an object was made, as the real server says",
+    "cli/relaying.py": "when something happened, in a line of output",
     "demo/subscriber.py": "how old a message is",
 }
 

@@ -325,9 +325,7 @@ class Follower:
                     del self.line.followed[followed.service]
                     self._reconciler.waiting.forget(followed.service)
             case StandingIn():
-                if self._reconciler.waiting.stand_in(self.line, item):
-                    self.ledger.condition.stood_in = True
-                    self._reconciler.schedule.want()
+                self._reconciler.stand_in(item)
             case Contact(made):
                 self._reconciler.waiting.contact(made)
                 self._reconciler.schedule.want()

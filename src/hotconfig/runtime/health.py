@@ -62,6 +62,7 @@ def status(
         counters={**follower.ledger.counted(), **kept},
         listener_errors=errors,
         listener_dropped=dropped,
+        lag_s=follower.ledger.lag_s(monotonic()),
     )
 
 

@@ -20,6 +20,7 @@ from hotconfig.core.ports import Answer, Message, Notified
 from hotconfig.core.schedule import ReadSchedule
 from hotconfig.runtime.ledger import Ledger
 from hotconfig.runtime.measuring import Measuring
+from hotconfig.runtime.requests import StandingIn
 from hotconfig.runtime.timing import Timing
 from hotconfig.runtime.waiting import Waiting
 
@@ -106,7 +107,6 @@ class Reconciler:
                 self.schedule.hint()
             elif untold and isinstance(outcome, Applied) and not outcome.first:
                 self._suspect(loaded.service, now_s)
-            self._settle(self._line.followed.get(loaded.service), outcome)
         self._measuring.flush()
         self.schedule.answered(
             now_s,
@@ -115,7 +115,19 @@ class Reconciler:
             moved=not all(isinstance(outcome, Duplicate | Stale) for outcome in outcomes),
         )
         self._ledger.condition.answered(self._asked_at_s, confirms=_confirms(answer, outcomes))
+        self._reckon()
+        for loaded, outcome in zip(answer.loaded, outcomes, strict=True):
+            self._settle(self._line.followed.get(loaded.service), outcome)
         self.waiting.contacted()
+
+    def stand_in(self, asked: StandingIn) -> None:
+        """Let the line show something until PostgreSQL answers."""
+        outcome = self._line.stand_in(asked.followed, asked.given)
+        if isinstance(outcome, Applied):
+            self._ledger.condition.stood_in = True
+            self._reckon()
+            self.schedule.want()
+        self.waiting.stood_in(asked, outcome)
 
     def unanswered(self, error: HotConfigError) -> None:
         """The read did not work."""
@@ -126,6 +138,10 @@ class Reconciler:
         self._ledger.note(error, again=again or told)
         if isinstance(error, ConfigurationError):
             self.waiting.give_up(error)
+
+    def _reckon(self) -> None:
+        """Before those are told who wait: they find the state that follows."""
+        self._ledger.reckon(monotonic(), self._timing.stale_after_s)
 
     def _settle(self, followed: Followed[Any] | None, outcome: Outcome) -> None:
         if followed is not None and self.waiting.loaded(followed, outcome):

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from hotconfig.core.errors import HotConfigError, InvalidStateError
-from hotconfig.core.line import Followed, Line
+from hotconfig.core.line import Followed
 from hotconfig.core.outcomes import Applied, Outcome, Rejected
 from hotconfig.core.problems import one_line
 from hotconfig.runtime.requests import StandingIn
@@ -60,14 +60,11 @@ class Waiting:
             live.set_exception(_invalid_at_start(followed, outcome))
         return True
 
-    def stand_in(self, line: Line, asked: StandingIn) -> bool:
-        """Let the line show something in PostgreSQL's place: that will do for whoever waits. True: it is shown."""
-        outcome = line.stand_in(asked.followed, asked.given)
-        shown = isinstance(outcome, Applied)
-        if shown and (live := self._loads.pop(asked.followed.service, None)) is not None:
+    def stood_in(self, asked: StandingIn, outcome: Outcome | None) -> None:
+        """The line was asked to show something in PostgreSQL's place: where it does, that will do for whoever waits."""
+        if isinstance(outcome, Applied) and (live := self._loads.pop(asked.followed.service, None)) is not None:
             live.set_result(asked.followed.live)
         asked.shown.set_result(outcome)
-        return shown
 
     def give_up(self, error: HotConfigError) -> None:
         """Tell everybody; waiting longer would not help."""
