@@ -28,8 +28,8 @@ PACE_S: Final = 0.4
 """Between two changes in a terminal, so that they can be followed by eye; it counts in no figure."""
 
 CAPTION: Final = (
-    "Milliseconds since store.update was called. written: it returned, committed and announced. "
-    "seen: the process reads the new value; that may be before the writer's call returns."
+    "Since store.update was called. written: until it returned, the change committed and announced; "
+    "seen: until the process read the new value, which may be earlier."
 )
 
 MAX_ROWS: Final = 12
