@@ -11,6 +11,8 @@ import pytest
 from tests.support.telemetry import no_sdk
 
 ROOT = Path(__file__).resolve().parents[2]
+PLACEHOLDER = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b|\b(?:TODO|TBD|FIXME|XXX)\b|\{\{|<[A-Z_]+>")
+EXAMPLES = {"AI_THRESHOLD"}
 BLOCK = re.compile(r"^```(python|sql)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if BLOCK.search(page.read_text())]
 
@@ -44,6 +46,23 @@ def test_every_link_between_the_pages_leads_somewhere() -> None:
     assert not broken
 
 
+def test_every_link_to_a_heading_finds_it() -> None:
+    pages = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md"))
+    broken = [
+        f"{page.name}: {target}#{heading}"
+        for page in pages
+        for target, heading in re.findall(r"\]\((?!https?://)([^)#]*)#([^)]+)\)", page.read_text())
+        if heading not in _headings(page.parent / target if target else page)
+    ]
+    assert not broken
+
+
+def _headings(page: Path) -> set[str]:
+    """The names by which GitHub and most site builders link to a page's headings."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
 def test_every_test_that_a_page_names_is_there() -> None:
     named = {
         (page.name, name)
@@ -54,3 +73,21 @@ def test_every_test_that_a_page_names_is_there() -> None:
     }
     assert len(named) > 20
     assert [(page, name) for page, name in sorted(named) if not (ROOT / "tests" / f"{name}.py").exists()] == []
+
+
+def test_no_page_holds_a_placeholder() -> None:
+    """Words like A_B stand in the code, or are EXAMPLES; else somebody forgot to fill one in."""
+    code = "\n".join(
+        file.read_text()
+        for folder in ("src", "tests", "benchmarks", ".ci")
+        for file in sorted((ROOT / folder).rglob("*"))
+        if file.is_file() and file.suffix in {".py", ".sql", ".toml", ""}
+    )
+    known = set(re.findall(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b", code))
+    left = [
+        f"{page.name}: {word}"
+        for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+        for word in re.findall(PLACEHOLDER, page.read_text())
+        if word not in known | EXAMPLES
+    ]
+    assert not left

@@ -106,7 +106,10 @@ def test_a_start_without_postgresql_shows_the_last_known_good_and_converges(
         (change,) = told.wait(1)
         assert (change.keys, change.rewound, ai.threshold) == (frozenset({"model"}), False, 0.9)
         eventually(lambda: client.status().state is State.READY, 15)
-        assert client.status().services["ai"].origin is Origin.POSTGRESQL
+        confirmed = client.status().services["ai"]
+        assert confirmed.origin is Origin.POSTGRESQL
+        assert confirmed.confirmed_at is not None
+        assert confirmed.confirmed_at > service.confirmed_at
         assert client.ready(max_age_s=3600)
 
 

@@ -99,7 +99,8 @@ class ServiceStatus:
         pinned_keys: Keys that this process does not take from PostgreSQL.
         unknown_keys: Keys in PostgreSQL that the class does not have; they are ignored.
         origin: Where the values came from; anything but PostgreSQL only until PostgreSQL answers.
-        confirmed_at: With :attr:`Origin.LAST_KNOWN_GOOD`: when PostgreSQL last confirmed what the file holds.
+        confirmed_at: When PostgreSQL last confirmed the values, in UTC; with :attr:`Origin.LAST_KNOWN_GOOD`, what the
+            file holds. None before the first time, and with :attr:`Origin.DEFAULTS`.
         withheld_keys: Keys that the file left out, being sensitive; they show what lies below PostgreSQL.
     """
 

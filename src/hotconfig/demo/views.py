@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 PACE_S: Final = 0.4
 """Between two changes in a terminal, so that they can be followed by eye; it counts in no figure."""
 
+CAPTION: Final = (
+    "Since store.update was called. written: until it returned, the change committed and announced; "
+    "seen: until the process read the new value, which may be earlier."
+)
+
 MAX_ROWS: Final = 12
 """Rows of the table of what others change; the oldest go first."""
 
@@ -66,6 +71,7 @@ class Lines:
         _write(sys.stderr, line)
 
     def begin(self) -> None:
+        _write(self._out, CAPTION)
         columns = "".join(f"{f'seen by {name}':>14}" for name in NAMES)
         _write(self._out, f"{'what':24}{'old → new':44}{'written':>10}{columns}")
 
@@ -157,6 +163,7 @@ class Terminal:
 
     def _round(self) -> Table:
         table = _table("Eight changes, as two other processes see them", "what", "old → new", "written")
+        table.caption, table.caption_justify = CAPTION, "left"
         for step in STEPS:
             change = self._changes.get(step)
             figures = [_colored(change.write_ms), *map(_colored, change.seen_ms.values())] if change else []
@@ -204,10 +211,10 @@ def by_hand(place: Place, command: str = "hotconfig") -> list[str]:
     # Shown, not sent to a server; and the schema is one of two constants.
     update = f"UPDATE {table} SET value = '0.60' WHERE service = 'ai' AND key = 'threshold'"  # noqa: S608
     return [
-        "Now change something yourself, from another terminal:",
+        "Now change something yourself, from another terminal. It is shown as the attribute has it: 0.9 for 0.90.",
         *(f"  {line}" for line in urls),
         f"  {command} set ai threshold 0.80 --by you",
-        "or with programs that know nothing of hotconfig; what nobody announces is found within about 10 s:",
+        "or with programs that know nothing of hotconfig; what nobody announces is found within about 12 s:",
         f'  psql "$HOTCONFIG_DATABASE_URL" -c "{update}"',
         '  redis-cli -u "$HOTCONFIG_REDIS_URL" PUBLISH config:ai:threshold 0.60',
     ]

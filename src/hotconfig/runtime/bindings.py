@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Generic, Literal, TypeVar, cast
 
 from pydantic import BaseModel
@@ -137,9 +138,9 @@ class Bindings:
         """Whether whatever is bound has a live object. Takes no lock."""
         return all(followed.live is not None for followed in list(self._followed.values()))
 
-    def described(self) -> dict[str, ServiceStatus]:
-        """Where each service stands."""
-        return {name: _describe(followed) for name, followed in dict(self._followed).items()}
+    def described(self, confirmed_at: datetime | None) -> dict[str, ServiceStatus]:
+        """Where each service stands. ``confirmed_at``: when PostgreSQL last confirmed what is bound."""
+        return {name: _describe(followed, confirmed_at) for name, followed in dict(self._followed).items()}
 
     def reborn(self) -> Bindings:
         """The same live objects, to be loaded anew, in a forked child. Takes no lock."""
@@ -184,7 +185,7 @@ def _check_same(followed: Followed[Any], settings_class: type[BaseModel], pins: 
         raise DeclarationError(f"service {followed.service!r} is bound with other pins already")
 
 
-def _describe(followed: Followed[Any]) -> ServiceStatus:
+def _describe(followed: Followed[Any], confirmed_at: datetime | None) -> ServiceStatus:
     # What is shown is read first: the line moves the head before. A forked child has no head until its first read.
     shown = followed.shown
     head, stand_in = followed.head or followed.inherited, followed.stand_in
@@ -197,6 +198,6 @@ def _describe(followed: Followed[Any]) -> ServiceStatus:
         pinned_keys=tuple(sorted(followed.blueprint.pins)),
         unknown_keys=tuple(sorted(followed.unknown)),
         origin=stand_in.origin if stand_in is not None else Origin.POSTGRESQL,
-        confirmed_at=stand_in.confirmed_at if stand_in is not None else None,
+        confirmed_at=confirmed_at if stand_in is None else stand_in.confirmed_at,
         withheld_keys=tuple(sorted(stand_in.withheld)) if stand_in is not None else (),
     )

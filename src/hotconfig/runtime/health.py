@@ -51,13 +51,14 @@ def status(
     """Everything that can be said; ``kept`` are the counters of the last-known-good files."""
     state, since = _standing(follower) if closed_at is None else (State.CLOSED, closed_at)
     errors, dropped = dispatcher.counts()
+    age_s = verified_age_s(follower)
     return Status(
         state=state,
         since=since,
-        verified_age_s=verified_age_s(follower),
+        verified_age_s=age_s,
         redis={True: "connected", False: "away", None: "unused"}[follower.connected],
         last_error=follower.ledger.last_error,
-        services=bindings.described(),
+        services=bindings.described(None if age_s is None else datetime.now(UTC) - timedelta(seconds=age_s)),
         counters={**follower.ledger.counted(), **kept},
         listener_errors=errors,
         listener_dropped=dropped,
