@@ -22,5 +22,5 @@ def test_a_forked_child_names_what_it_shows_until_it_has_read() -> None:
     line = Line(list[object]().append)
     followed = line.followed["ai"] = Followed(Blueprint(AI))
     line.load(truth.answer(None))
-    assert _describe(followed.reborn()) == _describe(followed)
-    assert _describe(followed.reborn()).digest == truth.head.digest.hex()
+    assert _describe(followed.reborn(), None) == _describe(followed, None)
+    assert _describe(followed.reborn(), None).digest == truth.head.digest.hex()

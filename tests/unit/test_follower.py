@@ -126,6 +126,21 @@ def test_a_silent_redis_is_given_up_after_the_pong_deadline(world: World) -> Non
     eventually(lambda: world.redis.current is not silent and world.follower.connected)
 
 
+def test_while_a_pong_is_late_postgresql_is_asked_before_redis_is_given_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hotconfig.runtime.link.PONG_DEADLINE_S", 600.0)  # never given up here
+    live = world.start()
+    silent = world.redis.current
+    silent.ponging = False
+    world.truth.commit("ai", Change("threshold", "0.9"))  # nobody announces it
+    assert world.follower.wait_for(world.followed, 1, 5)
+    assert live.threshold == 0.9
+    assert not silent.closed
+    world.truth.commit("ai", Change("threshold", "0.8"))  # and asked again while the doubt lasts
+    assert world.follower.wait_for(world.followed, 2, 5)
+
+
 def test_a_rejected_commit_is_told_to_who_waits_for_it_and_the_last_good_stays(world: World) -> None:
     live = world.start()
     world.redis.current.announce(world.truth.commit("ai", Change("threshold", "7")))

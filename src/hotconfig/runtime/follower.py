@@ -84,6 +84,7 @@ class Follower:
             Link("Redis", open_subscription, self._inbox.post, rng) if open_subscription is not None else None,
             Link("PostgreSQL", open_listener, self._inbox.post, rng) if open_listener is not None else None,
             self._news_stopped,
+            self._news_doubted,
         )
         self._menders: list[Callable[[], object]] = []
         self._worker = Worker(self._run, "hotconfig-line")
@@ -390,6 +391,9 @@ class Follower:
         self.ledger.note(error, again=link.failures > 1)
         self.ledger.counters.connection_failures += 1
         self._reconciler.news_stopped()
+
+    def _news_doubted(self) -> None:
+        self._reconciler.schedule.want()
 
     def _answered(self, answer: Answer) -> None:
         self._reconciler.answered(answer)

@@ -22,6 +22,8 @@ logger = logging.getLogger("hotconfig.link")
 
 PING_INTERVAL_S: Final = 0.5
 PONG_DEADLINE_S: Final = 1.0
+DOUBT_S: Final = 0.35
+"""A pong that takes longer makes PostgreSQL be asked: what is committed meanwhile has to be seen within one second."""
 GRACE_S: Final = 0.25
 """How long connecting may take before it is called a failure."""
 MAX_DELAY_S: Final = 0.5
@@ -69,6 +71,7 @@ class Link:
         self.name = name
         self.subscription: Subscription | None = None
         self.failures = 0
+        self.doubted = False
         self._open_subscription = open_subscription
         self._post = post
         self._rng = rng
@@ -101,7 +104,9 @@ class Link:
         """When there is something to do here, if nothing else happens."""
         if self.subscription is None:
             return now_s + PING_INTERVAL_S if self._opening else self._open_at_s
-        return self._pinged_at_s + (PONG_DEADLINE_S if self._pong_awaited else PING_INTERVAL_S)
+        if not self._pong_awaited:
+            return self._pinged_at_s + PING_INTERVAL_S
+        return max(self._pinged_at_s, self._heard_at_s) + (PONG_DEADLINE_S if self.doubted else DOUBT_S)
 
     def maybe_open(self, services: Iterable[str], now_s: float) -> None:
         """Connect if there is no connection and it is time to try.
@@ -121,7 +126,7 @@ class Link:
         self.subscription = opened.subscription
         self._services = set(opened.services)
         self._pinged_at_s = self._heard_at_s = now_s
-        self._pong_awaited = False
+        self._pong_awaited = self.doubted = False
         return opened.subscription
 
     def follow(self, services: Iterable[str]) -> bool:
@@ -152,7 +157,7 @@ class Link:
 
     def ponged(self) -> None:
         """The answer to the ping came."""
-        self._pong_awaited = False
+        self._pong_awaited = self.doubted = False
 
     def watch(self, now_s: float) -> None:
         """Ping when it is time; give up when the pong is overdue. Call it after everything received was taken.
@@ -162,7 +167,9 @@ class Link:
         if self.subscription is None:
             return
         if self._pong_awaited:
-            if now_s - max(self._pinged_at_s, self._heard_at_s) > PONG_DEADLINE_S:
+            silent_s = now_s - max(self._pinged_at_s, self._heard_at_s)
+            self.doubted = silent_s >= DOUBT_S
+            if silent_s > PONG_DEADLINE_S:
                 raise RetryableError(f"{self.name} did not answer a ping within {PONG_DEADLINE_S} s")
         elif now_s - self._pinged_at_s >= PING_INTERVAL_S:
             self._pinged_at_s, self._pong_awaited = now_s, True
@@ -189,6 +196,7 @@ class Link:
     def dismiss(self) -> None:
         """Close the connection, if there is one, because it is not needed."""
         self._needed_at_s = None
+        self.doubted = False
         subscription, self.subscription = self.subscription, None
         if subscription is not None:
             subscription.close()

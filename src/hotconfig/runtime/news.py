@@ -23,6 +23,7 @@ class News:
         redis: The way through Redis, if one is configured.
         listen: The way through LISTEN, if it may be used; open only while Redis is not connected.
         on_trouble: Told every error, after the link was dropped.
+        on_doubt: Told when Redis is late with an answer.
     """
 
     def __init__(
@@ -31,11 +32,13 @@ class News:
         redis: Link | None,
         listen: Link | None,
         on_trouble: Callable[[Link, HotConfigError], None],
+        on_doubt: Callable[[], None],
     ) -> None:
         self.redis = redis
         self._selector = selector
         self._listen = listen
         self._on_trouble = on_trouble
+        self._on_doubt = on_doubt
         self._links = tuple(link for link in (redis, listen) if link is not None)
 
     def redis_lost_at_s(self, now_s: float) -> float | None:
@@ -47,7 +50,7 @@ class News:
     @property
     def hearing(self) -> bool:
         """Changes arrive without polling."""
-        return any(link.connected for link in self._links)
+        return any(link.connected and not link.doubted for link in self._links)
 
     def next_s(self, now_s: float) -> float:
         """When there is something to do here, if nothing else happens."""
@@ -57,9 +60,12 @@ class News:
         """Open what is needed, close what is not, and watch what is open."""
         needed = self._needed()
         for link in needed:
+            doubted = link.doubted
             with _Guard(self, link, now_s):
                 link.maybe_open(services, now_s)
                 link.watch(now_s)
+                if link.doubted and not doubted:
+                    self._on_doubt()
         if self._listen is not None and self._listen not in needed and self._listen.subscription is not None:
             self._forget(self._listen)
             self._listen.dismiss()
