@@ -73,6 +73,7 @@ class MemorySubscription:
     def __init__(self, services: Iterable[str], *, confirming: bool = True) -> None:
         self.confirming = confirming
         self.ponging = True
+        self.pings = 0
         self.closed = False
         self._events: deque[Event] = deque()
         self._reading, self._writing = socket.socketpair()
@@ -89,6 +90,7 @@ class MemorySubscription:
         return True
 
     def ping(self) -> None:
+        self.pings += 1
         if self.ponging:
             self.put(Pong())
 

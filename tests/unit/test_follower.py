@@ -118,6 +118,16 @@ def test_a_reconnection_asks_postgresql_what_was_missed(world: World) -> None:
     assert live.threshold == 0.5
 
 
+def test_a_redis_that_answers_is_kept_and_never_doubted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hotconfig.runtime.link.PING_INTERVAL_S", 0.01)
+    monkeypatch.setattr("hotconfig.runtime.link.PONG_DEADLINE_S", 0.3)
+    world.start()
+    kept, reads = world.redis.current, len(world.truth.asked)
+    eventually(lambda: kept.pings >= 60)  # twice as long as an answer may take
+    assert world.redis.current is kept
+    assert len(world.truth.asked) == reads
+
+
 def test_a_silent_redis_is_given_up_after_the_pong_deadline(world: World) -> None:
     world.start()
     silent = world.redis.current
