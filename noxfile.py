@@ -83,7 +83,8 @@ def tests(session: nox.Session) -> None:
     """
     session.install("-e", ".", *group("tests"))
     chosen = ["tests"] if session.python == RUNNING else OTHER_PYTHONS
-    usual = ["--numprocesses=auto", "--maxprocesses=4", "--ignore=tests/typing", "-m", "not long", *chosen]
+    # Twice as many as two cores: most tests wait for a server most of the time.
+    usual = ["--numprocesses=4", "--ignore=tests/typing", "-m", "not long", *chosen]
     session.run("pytest", *(session.posargs or usual))
 
 
