@@ -24,4 +24,5 @@ def test_no_schedule_makes_a_reader_break_the_contract() -> None:
     run_seeds(SEEDS, report, jobs=JOBS)
     assert not verdicts[-1].violations, str(verdicts[-1])
     assert len(verdicts) == len(SEEDS)
-    assert all(verdict.observations["Settled"] >= 5 for verdict in verdicts)
+    # Three readers, a writer, and a child where its parent lived long enough to fork.
+    assert all(verdict.observations["Settled"] >= 4 for verdict in verdicts)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import UTC, datetime
 
 from hotconfig.core.condition import Condition
@@ -98,7 +98,10 @@ class Ledger:
 
     def counted(self) -> dict[str, object]:
         """The counters, as a plain dict. Any thread."""
-        return asdict(self.counters)
+        counted: dict[str, object] = {each.name: getattr(self.counters, each.name) for each in fields(self.counters)}
+        # Copied whole: the line adds to it, and an iteration over it would break.
+        counted["rejected"] = dict(self.counters.rejected)
+        return counted
 
     def wait(self, arrived: Callable[[], bool], timeout_s: float) -> None:
         """Wait until ``arrived`` holds, looked at after every entry that moved something. Any thread."""

@@ -15,8 +15,9 @@ from tests.support.waiting import eventually
 DEADLINE_S = 60.0
 
 
-def child(sdk: Sdk, settings: Any, pipe: Connection) -> None:
+def child(sdk: Sdk, hc: hotconfig.HotConfig, settings: Any, pipe: Connection) -> None:
     """Begin with nothing counted; see one change; tell."""
+    hc.bind(AISettings)  # comes back when PostgreSQL was read here, too
     eventually(lambda: sdk.numbers().get("hotconfig.revision/ai") == 2, DEADLINE_S)
     pipe.send({"at first": sdk.numbers(), "spans": len(sdk.spans("hotconfig apply"))})
     eventually(lambda: settings.threshold == 0.5, DEADLINE_S)
@@ -33,7 +34,7 @@ def main() -> None:
             hc.wait_for(hc.store.set(settings, threshold=threshold, by="parent"))
         eventually(lambda: len(sdk.spans("hotconfig apply")) == 2, DEADLINE_S)
         ours, theirs = multiprocessing.Pipe()
-        process = multiprocessing.get_context("fork").Process(target=child, args=[sdk, settings, theirs])
+        process = multiprocessing.get_context("fork").Process(target=child, args=[sdk, hc, settings, theirs])
         process.start()
         assert ours.poll(DEADLINE_S)
         born = ours.recv()
