@@ -59,7 +59,7 @@ class Counters:
     messages: int = 0
     applied: int = 0
     duplicates: int = 0
-    stale: int = 0
+    outdated: int = 0
     hints: int = 0
     rejected: dict[str, int] = field(default_factory=dict[str, int])
     reads: int = 0
@@ -84,7 +84,7 @@ class Counters:
             case Rejected(stage=stage):
                 self.rejected[stage.value] = self.rejected.get(stage.value, 0) + 1
             case _:
-                self.stale += 1
+                self.outdated += 1
 
 
 @dataclass(frozen=True, slots=True)
