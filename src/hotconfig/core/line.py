@@ -269,7 +269,7 @@ class Line:
         built = followed.blueprint.build(texts)
         if built.instance is None and followed.current is None and followed.lenient:
             built = followed.blueprint.build_without_bad_keys(texts)
-        story = _Story(loaded.by, loaded.reason, loaded.at, rewound=rewound)
+        story = _Story(loaded.by, loaded.reason, loaded.at, rewound=rewound, several=loaded.several)
         outcome = self._show(followed, built, loaded.head, story)
         following = followed.waiting.pop(loaded.head, None)
         if following is not None and following.complete:
@@ -306,7 +306,15 @@ class Line:
                 )
             )
         followed.current = built.instance
-        return Applied(followed.service, head.revision, keys, story.by, rewound=story.rewound, trace=story.trace)
+        return Applied(
+            followed.service,
+            head.revision,
+            keys,
+            story.by,
+            several=story.several,
+            rewound=story.rewound,
+            trace=story.trace,
+        )
 
 
 class _Story(NamedTuple):
@@ -317,13 +325,17 @@ class _Story(NamedTuple):
     at: str | None
     rewound: bool = False
     trace: Mapping[str, str] = NO_TRACE
+    several: bool = False
 
     @classmethod
     def of(cls, change_sets: Iterable[ChangeSet]) -> _Story:
         *others, last = change_sets
-        if others:
-            return cls(None, None, last.at)
-        return cls(last.by, last.reason, last.at, trace=last.trace)
+        if not others:
+            return cls(last.by, last.reason, last.at, trace=last.trace)
+        if any(other.by != last.by for other in others):
+            return cls(None, None, last.at, several=True)
+        reason = last.reason if all(other.reason == last.reason for other in others) else None
+        return cls(last.by, reason, last.at)
 
 
 def head_of(followed: Followed[Any]) -> Head:

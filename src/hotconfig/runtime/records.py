@@ -36,8 +36,10 @@ def log_applied(outcome: Applied) -> None:
             fields[BY] = outcome.by
         if outcome.trace:
             fields[TRACE_ID] = trace_id(outcome.trace)
-        keys, by = ", ".join(sorted(outcome.keys)), outcome.by or "several"
-        logger.info("service %r: revision %d changed %s, by %s", service, revision, keys, by, extra=fields)
+        who = outcome.by or ("several" if outcome.several else "")
+        by = f", by {who}" if who else ""
+        keys = ", ".join(sorted(outcome.keys))
+        logger.info("service %r: revision %d changed %s%s", service, revision, keys, by, extra=fields)
 
 
 def log_rejected(outcome: Rejected) -> None:
