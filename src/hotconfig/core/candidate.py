@@ -37,12 +37,14 @@ class Layers:
 class Built(Generic[M]):
     """What came of the texts: an instance, or the reasons why there is none, by key and without values.
 
-    ``unknown`` are keys that the class does not have: an older or newer program's, ignored and counted.
+    ``unknown`` are keys that the class does not have: an older or newer program's, ignored and counted. ``replaced``
+    are those whose texts were left out, see :meth:`Blueprint.build_without_bad_keys`.
     """
 
     instance: M | None
     problems: Mapping[str, str]
     unknown: frozenset[str]
+    replaced: frozenset[str] = frozenset()
 
 
 class Blueprint(Generic[M]):
@@ -134,8 +136,12 @@ class Blueprint(Generic[M]):
                 del rest[key]
             built = self.build(rest)
         if built.instance is None:
-            built = self.build({})
-        return Built(built.instance, first.problems if built.instance is not None else built.problems, first.unknown)
+            rest.clear()
+            built = self.build(rest)
+        if built.instance is None:
+            return Built(None, built.problems, first.unknown)
+        replaced = frozenset((texts.keys() - rest.keys()) & self.keys - self.pins.keys())
+        return Built(built.instance, first.problems, first.unknown, replaced)
 
     def _decode(self, texts: Mapping[str, str | None]) -> tuple[dict[str, Any] | _Undecodable, frozenset[str]]:
         decoded: dict[str, Any] = {}

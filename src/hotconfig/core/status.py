@@ -33,7 +33,8 @@ class StateChanged:
         old: The state before.
         new: The state now.
         since: When, in UTC.
-        last_error: The newest error of PostgreSQL or Redis; it may be older than the change. None on the way to ``READY``.
+        last_error: The newest error of PostgreSQL or Redis; it may be older than the change. None on the way to
+            ``READY``.
     """
 
     old: State

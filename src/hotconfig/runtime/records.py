@@ -43,12 +43,13 @@ def log_applied(outcome: Applied) -> None:
 
 
 def log_rejected(outcome: Rejected) -> None:
-    """One ERROR record for what PostgreSQL holds and the class refuses."""
+    """One ERROR record for values that the class refuses."""
     logger.error(
-        "service %r: revision %s does not fit and is not shown: %s",
+        "service %r: revision %s is not shown%s: %s",
         outcome.service,
         outcome.revision,
-        one_line(outcome.problems),
+        "" if outcome.shown is None else f", revision {outcome.shown} stays",
+        outcome.why or one_line(outcome.problems),
         extra=_fields(outcome.service, outcome.revision, outcome.problems),
     )
 
