@@ -13,7 +13,7 @@ from hotconfig.core.problems import MODEL_KEY, one_line
 def explained(
     service: str, problems: Mapping[str, str], *, stored: Collection[str], pinned: Collection[str] = frozenset()
 ) -> str:
-    """One sentence for each kind of cause. ``stored`` and ``pinned`` are the keys that PostgreSQL and pins give here."""
+    """One sentence for each kind of cause. ``stored`` are the keys that PostgreSQL gives, ``pinned`` those of pins."""
     rows = {key: why for key, why in problems.items() if key in stored and key not in pinned}
     pins = {key: why for key, why in problems.items() if key in pinned}
     others = {key: why for key, why in problems.items() if key not in rows and key not in pins}

@@ -78,8 +78,9 @@ class Followed(Generic[M]):
 
     # lenient: at the first load, keys that do not validate fall back to defaults; ``replaced`` are those. accepted:
     # change sets that ``head`` and ``texts`` include already and the live object does not; ``base`` are the texts
-    # before the first of them. waiting: change sets by the parent that is missing here. echoes: keys whose plain message, still to come, will
-    # be empty and will prove nothing. stand_in: what is shown is not PostgreSQL's word yet.
+    # before the first of them. waiting: change sets by the parent that is missing here. echoes: keys whose plain
+    # message, still to come, will be empty and will prove nothing. stand_in: what is shown is not yet PostgreSQL's
+    # word.
 
     @property
     def service(self) -> str:
