@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hotconfig.postgres.truth import Archive
 
 CHECK: Final = "stored values"
-_LIMITS: Final = "by JSON Schema only: validators written in Python are not asked; see status().services[...].problems of your programs"
+_LIMITS: Final = "by JSON Schema only: validators written in Python are not asked; see status() of your programs"
 
 
 def check_stored(archive: Archive) -> Iterator[Finding]:
