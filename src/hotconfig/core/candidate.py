@@ -15,7 +15,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.fields import FieldInfo
 
 from hotconfig.core.declaration import sensitive_keys, service_of
-from hotconfig.core.errors import DeclarationError, HotConfigError, InvalidValueError, UnknownKeyError
+from hotconfig.core.errors import DeclarationError, HotConfigError, InvalidValueError
 from hotconfig.core.live import seal
 from hotconfig.core.problems import MODEL_KEY
 from hotconfig.core.text import TextRules
@@ -76,8 +76,8 @@ class Blueprint(Generic[M]):
         }
         config = settings_class.model_config
         self._paths = {key: input_path(key, info, config) for key, info in settings_class.model_fields.items()}
-        if unknown := self.pins.keys() - self.keys:
-            raise UnknownKeyError(f"service {self.service!r}: {settings_class.__name__} has no field to pin: {unknown}")
+        for key in self.pins:
+            self.rules.input_name(key)  # raises for a key that the class does not have
         if _has_own_init(settings_class):
             raise DeclarationError(
                 f"{settings_class.__name__} overrides __init__, which is not called when a change arrives: "

@@ -23,7 +23,6 @@ from hotconfig.core.errors import (
     DatabaseUnavailableError,
     DeclarationError,
     NotBoundError,
-    UnknownKeyError,
     UsageError,
 )
 from hotconfig.core.line import Followed
@@ -170,9 +169,8 @@ def _replaced(followed: Followed[Any]) -> str:
 
 def field_of(followed: Followed[Any], key: str) -> str:
     """``key``, if the class has it. Raises ``UnknownKeyError``."""
-    if key in followed.blueprint.keys:
-        return key
-    raise UnknownKeyError(f"service {followed.service!r} has no key {key!r}")
+    followed.blueprint.rules.input_name(key)
+    return key
 
 
 def schema_of(blueprint: Blueprint[Any]) -> tuple[str, str]:
