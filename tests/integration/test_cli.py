@@ -455,6 +455,7 @@ def test_the_doctors_own_service_is_in_no_list_and_no_hint(cli: Cli) -> None:
         (["--database-url", "mysql://ann:hush@db"], "PostgreSQL", "postgresql://"),
         (["--schema", "elsewhere"], "schema", "hotconfig migrate"),
         (["--redis-url", UNREACHABLE_REDIS], "Redis", "127.0.0.1:1"),
+        (["--redis-url", UNREACHABLE_REDIS], "Redis", "Start it, or correct HOTCONFIG_REDIS_URL"),
         (["--redis-url", "redis://ann:hu/sh@cache"], "Redis", "%2F"),
         (["--redis-url", "redis://ann:hu/sh@cache"], "Redis", "--redis-url or HOTCONFIG_REDIS_URL"),
         (["--redis-url", "http://ann:hush@cache"], "Redis", "redis://"),
