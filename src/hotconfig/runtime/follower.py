@@ -325,9 +325,7 @@ class Follower:
                     del self.line.followed[followed.service]
                     self._reconciler.waiting.forget(followed.service)
             case StandingIn():
-                if self._reconciler.waiting.stand_in(self.line, item):
-                    self.ledger.condition.stood_in = True
-                    self._reconciler.schedule.want()
+                self._reconciler.waiting.stand_in(self.line, item, self._stood_in)
             case Contact(made):
                 self._reconciler.waiting.contact(made)
                 self._reconciler.schedule.want()
@@ -337,6 +335,11 @@ class Follower:
                 self._measuring.flush()
             case Link():
                 self._hear(item)
+
+    def _stood_in(self) -> None:
+        self.ledger.condition.stood_in = True
+        self.ledger.reckon(monotonic(), self._timing.stale_after_s)
+        self._reconciler.schedule.want()
 
     def _tick(self, now_s: float) -> None:
         if self._reading.worker.mend():

@@ -5,6 +5,7 @@ Owns the futures that ``start`` and ``bind`` wait on. The line's thread uses it;
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
@@ -60,14 +61,18 @@ class Waiting:
             live.set_exception(_invalid_at_start(followed, outcome))
         return True
 
-    def stand_in(self, line: Line, asked: StandingIn) -> bool:
-        """Let the line show something in PostgreSQL's place: that will do for whoever waits. True: it is shown."""
+    def stand_in(self, line: Line, asked: StandingIn, before: Callable[[], None]) -> None:
+        """Let the line show something in PostgreSQL's place: that will do for whoever waits.
+
+        ``before`` is called if it is shown, before anybody goes on and asks how the process stands.
+        """
         outcome = line.stand_in(asked.followed, asked.given)
         shown = isinstance(outcome, Applied)
+        if shown:
+            before()
         if shown and (live := self._loads.pop(asked.followed.service, None)) is not None:
             live.set_result(asked.followed.live)
         asked.shown.set_result(outcome)
-        return shown
 
     def give_up(self, error: HotConfigError) -> None:
         """Tell everybody; waiting longer would not help."""
