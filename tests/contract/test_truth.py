@@ -627,6 +627,22 @@ def test_a_read_of_one_commit_tells_whose_it_was(writer: PostgresWriter, reader:
     assert (loaded.by, loaded.reason, loaded.at) == ("ann", "testing", last.at)
 
 
+def test_a_read_of_several_commits_tells_whose_they_were_where_all_are_one_persons(
+    writer: PostgresWriter, reader: PostgresReader
+) -> None:
+    asked = writer.write(order(a="1")).head
+    between = writer.write(order(a="2")).head
+    writer.write(order(b="2"))
+    loaded = load(reader, "ai", asked)
+    assert (loaded.by, loaded.reason, loaded.several) == ("ann", "testing", False)
+    writer.write(order(b="3"))
+    hidden = load(reader, "ai", asked)
+    assert (hidden.by, hidden.several) == (None, False)  # a commit stands in no row any more: it may be anybody's
+    writer.write(replace(order(c="3"), by="bob"))
+    differing = load(reader, "ai", between)
+    assert (differing.by, differing.reason, differing.several) == (None, None, True)
+
+
 def test_a_read_at_the_head_brings_nothing(writer: PostgresWriter, reader: PostgresReader) -> None:
     asked = writer.write(order(a="1")).head
     assert load(reader, "ai", asked) == Loaded("ai", asked, asked, known=True, changes=())

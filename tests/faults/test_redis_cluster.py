@@ -91,5 +91,5 @@ def test_a_password_that_every_node_refuses_is_for_a_person_to_mend(cluster: Clu
 
 
 def test_a_cluster_has_no_other_database() -> None:
-    with pytest.raises(ConfigurationError, match=r"redis\+cluster://"):
+    with pytest.raises(ConfigurationError, match="database 0 only"):
         find_route("redis+cluster://a:1,b:2/1")

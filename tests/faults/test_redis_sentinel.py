@@ -168,7 +168,7 @@ def test_sentinels_may_ask_for_another_password_than_the_servers(guarded: Watche
 @pytest.mark.parametrize(
     ("query", "user", "master", "error", "said"),
     [
-        ("", f":{QUOTED}", MASTER, AccessDeniedError, "refused"),
+        ("", f":{QUOTED}", MASTER, AccessDeniedError, "refused.*sentinel_password="),
         ("sentinel_password=wrong-one", f":{QUOTED}", MASTER, AccessDeniedError, "refused"),
         (f"sentinel_password={SENTINEL_PASSWORD}", ":wrong-one", MASTER, AccessDeniedError, "refused"),
         (f"sentinel_password={SENTINEL_PASSWORD}", f":{QUOTED}", "nobody", ConfigurationError, "no master 'nobody'"),

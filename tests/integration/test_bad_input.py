@@ -305,6 +305,20 @@ def test_rows_that_do_not_fit_one_another_at_the_start(client: hotconfig.HotConf
     said = refusal_of(hotconfig.InvalidStateError, lambda: client.bind(LimitSettings))
     assert "'limits'" in said
     assert "low must not exceed high" in said
+    assert "not from PostgreSQL" not in said
+    assert "`hotconfig list limits`" in said
+    assert "`hotconfig history limits`" in said
+
+
+def test_rows_that_do_not_fit_one_another_are_all_replaced_by_defaults_and_the_log_names_them(
+    client: hotconfig.HotConfig, migrated_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_by_hand(migrated_url, "limits", low="7", high="5")
+    assert client.bind(LimitSettings, on_invalid="defaults").low == LimitSettings().low
+    assert (
+        "service 'limits': bound with defaults in place of all stored values (high, low): "
+        "the class as a whole: low must not exceed high"
+    ) in caplog.messages
 
 
 def _refuse_even(value: int) -> int:
@@ -377,7 +391,9 @@ def test_deleting_what_is_required(client: hotconfig.HotConfig, migrated_url: st
     class Required(TestSettings):
         url: str
 
-    refusal_of(hotconfig.InvalidStateError, lambda: client.bind(Required))
+    missing = refusal_of(hotconfig.InvalidStateError, lambda: client.bind(Required))
+    assert "not from PostgreSQL: url: Field required" in missing
+    assert "`hotconfig set required url=VALUE --create`" in missing
     write_by_hand(migrated_url, "required", url="x")
     required = client.bind(Required)
     said = refusal_of(hotconfig.InvalidValueError, lambda: client.store.delete(required, "url", by=BY))

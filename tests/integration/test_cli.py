@@ -224,7 +224,7 @@ def test_without_redis_it_is_said_when_programs_will_find_it(cli: Cli, monkeypat
     ran = cli("set", "ai", "a=1", "--create")
     assert ran.code == 0
     assert "announced" not in ran.out
-    assert "LISTEN within milliseconds" in ran.err
+    assert "within milliseconds, through PostgreSQL's LISTEN (behind a pooler they look every 0.75 s)" in ran.err
     assert "HOTCONFIG_REDIS_URL" in ran.err
 
 
@@ -233,6 +233,8 @@ def test_a_commit_stands_when_redis_is_away(cli: Cli) -> None:
     assert ran.code == 0
     assert ran.out.startswith("ai: revision 1\n")
     assert "committed but not announced" in ran.err
+    assert "programs that reach Redis see it within about 12 s" in ran.err
+    assert "those that have lost it, or have none, within milliseconds" in ran.err
     assert "hush" not in ran.err
 
 
@@ -263,8 +265,10 @@ def test_null_the_empty_text_and_what_is_not_stored_are_told_apart(cli: Cli, bou
     assert (rows["tags"]["value"], rows["tags"]["stored"]) == (None, False)
     assert cli("get", "ai", "model").out == "NULL\n"
     default = cli("get", "ai", "tags")
-    assert (default.code, default.out) == (0, "")
+    assert (default.code, default.out) == (1, "")
     assert "default applies" in default.err
+    told = cli("get", "ai", "tags", "--json")
+    assert (told.code, told.document["stored"]) == (1, False)
 
 
 def test_unknown_names_are_refused_with_their_likeness(cli: Cli) -> None:
@@ -322,6 +326,14 @@ def test_list_marks_a_value_that_no_class_takes(cli: Cli, bound: AISettings, mig
     shown = cli("list", "ai").out.splitlines()
     assert shown[0].split()[-1] == "MISFIT"
     assert [line.split()[0] for line in shown if line.rstrip().endswith("must be at most 1")] == ["threshold"]
+
+
+def test_list_says_that_a_stored_key_is_none_of_any_class(cli: Cli, bound: AISettings) -> None:
+    assert cli("list", "ai").err == ""
+    cli("set", "ai", "treshold=0.9", "--create")
+    said = "no registered class has the key 'treshold': programs ignore it"
+    assert cli("list", "ai").err == f"note: {said}\n"
+    assert cli("list", "ai", "--json").document["notes"] == [said]
 
 
 def test_tables_are_not_folded_when_a_program_reads_them(cli: Cli) -> None:
@@ -401,6 +413,8 @@ def test_doctor_finds_no_problem_where_there_is_none(cli: Cli) -> None:
     assert found.pop("redis-py") in ("ok", "note")
     assert found.pop("relay") == "note"  # nobody relays here
     assert set(found.values()) == {"ok"}
+    (stored,) = [one["found"] for one in ran.document["checks"] if one["check"] == "stored values"]
+    assert "validators written in Python are not asked" in stored
     assert {"libpq", "PostgreSQL", "schema", "reading", "writing", "eviction", "Redis round trip"} <= found.keys()
     assert cli("list", "--json").document["services"] == []
 
@@ -441,6 +455,7 @@ def test_the_doctors_own_service_is_in_no_list_and_no_hint(cli: Cli) -> None:
         (["--database-url", "mysql://ann:hush@db"], "PostgreSQL", "postgresql://"),
         (["--schema", "elsewhere"], "schema", "hotconfig migrate"),
         (["--redis-url", UNREACHABLE_REDIS], "Redis", "127.0.0.1:1"),
+        (["--redis-url", UNREACHABLE_REDIS], "Redis", "Start it, or correct HOTCONFIG_REDIS_URL"),
         (["--redis-url", "redis://ann:hu/sh@cache"], "Redis", "%2F"),
         (["--redis-url", "redis://ann:hu/sh@cache"], "Redis", "--redis-url or HOTCONFIG_REDIS_URL"),
         (["--redis-url", "http://ann:hush@cache"], "Redis", "redis://"),

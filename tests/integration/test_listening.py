@@ -70,7 +70,9 @@ def test_one_key_can_be_listened_to_alone(client: hotconfig.HotConfig, ai: AISet
 
 
 def test_a_key_that_the_class_does_not_have_cannot_be_listened_to(client: hotconfig.HotConfig, ai: AISettings) -> None:
-    with pytest.raises(hotconfig.UnknownKeyError, match="'ai' has no key 'treshold'"):
+    with pytest.raises(
+        hotconfig.UnknownKeyError, match=r"AISettings has no key 'treshold'; did you mean 'threshold'\? It has: "
+    ):
         client.on_change(ai, Recorder[AISettings](), key="treshold")
 
 

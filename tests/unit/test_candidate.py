@@ -159,7 +159,7 @@ def test_a_custom_source_sees_what_those_before_it_said() -> None:
 
 
 def test_an_unknown_pin_is_refused() -> None:
-    with pytest.raises(UnknownKeyError, match="no field to pin"):
+    with pytest.raises(UnknownKeyError, match="Plain has no key 'thresold'; it has: a"):
         blueprint(Plain, pins={"thresold": 1})
 
 

@@ -135,7 +135,14 @@ def test_what_only_an_older_class_takes_is_admitted_with_a_remark() -> None:
     newest = {"properties": {"size": {"type": "integer", "maximum": 5}}}
     older = {"properties": {"size": {"type": "integer"}}}
     assert "an older class takes this" in Schemas("lab", [newest, older]).check("size", "7")
-    assert Schemas("lab", [older, newest]).check("size", "7") == ""
+
+
+def test_what_the_newest_class_takes_and_an_older_one_refuses_is_admitted_with_a_remark() -> None:
+    lax = {"properties": {"size": {"type": "integer"}}}
+    strict = {"properties": {"size": {"type": "integer", "maximum": 5}}}
+    told = Schemas("lab", [lax, strict]).check("size", "7")
+    assert told == "key 'size': programs with an older class refuse this: must be at most 5"
+    assert Schemas("lab", [lax, strict]).check("size", "5") == ""
 
 
 def test_the_keys_of_a_class_that_refers_to_itself_are_found() -> None:

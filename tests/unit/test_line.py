@@ -127,6 +127,18 @@ def test_many_change_sets_cost_one_validation_and_one_call() -> None:
     assert change.at == "2026-01-01T00:00:00.000050Z"
 
 
+def test_commits_taken_together_are_told_as_their_authors_where_it_is_one() -> None:
+    rig = Rig()
+    first, second = rig.truth.commit(threshold="0.1"), rig.truth.commit(model="gpt-5")
+    (outcome, _) = rig.hear(first._replace(by="ann"), second._replace(by="ann", reason="another"))
+    assert isinstance(outcome, Applied)
+    assert (outcome.by, outcome.several) == ("ann", False)
+    assert [(change.by, change.reason) for change in rig.told] == [("ann", None)]
+    (outcome, _) = rig.hear(rig.truth.commit(threshold="0.2"), rig.truth.commit(threshold="0.3"))
+    assert isinstance(outcome, Applied)
+    assert (outcome.by, outcome.several) == (None, True)
+
+
 def test_changes_that_cancel_out_within_one_flush_tell_nobody() -> None:
     rig = Rig()
     outcomes = rig.hear(rig.truth.commit(threshold="0.90"), rig.truth.commit(threshold="0.75"))

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from hotconfig.core.errors import RedisUnavailableError
 from hotconfig.core.outcomes import Applied, Duplicate, Rejected, Stage
-from hotconfig.core.status import State
+from hotconfig.core.status import State, StateChanged
 from hotconfig.runtime.ledger import Ledger
 
 TRACE = {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"}
@@ -46,6 +47,31 @@ def test_commits_taken_together_are_one_record_and_each_is_counted(
     (record,) = caplog.records
     assert fields(record).keys() == {"hotconfig_service", "hotconfig_revision", "hotconfig_keys"}
     assert ledger.counters.applied == 3
+
+
+@pytest.mark.parametrize(("several", "by"), [(True, ", by several"), (False, "")])
+def test_who_is_said_only_as_far_as_it_is_known(
+    ledger: Ledger, caplog: pytest.LogCaptureFixture, several: bool, by: str
+) -> None:
+    ledger.enter([Applied("ai", 5, frozenset({"threshold"}), several=several)])
+    assert caplog.messages == [f"service 'ai': revision 5 changed threshold{by}"]
+
+
+def test_on_the_way_to_ready_no_state_names_an_error_that_is_over(ledger: Ledger) -> None:
+    told: list[StateChanged] = []
+    ledger.tell_state = told.append
+    ledger.note(RedisUnavailableError("Redis at redis:6379 did not answer"), again=False)
+    ledger.condition.answered(1.0, confirms=True)
+    ledger.reckon(1.0, 30.0)
+    ledger.reckon(40.0, 30.0)
+    ledger.condition.answered(41.0, confirms=True)
+    ledger.reckon(41.0, 30.0)
+    assert [(change.new, change.last_error is None) for change in told] == [
+        (State.READY, True),
+        (State.STALE, False),
+        (State.READY, True),
+    ]
+    assert ledger.last_error is not None
 
 
 def test_a_commit_that_changes_nothing_here_is_not_logged(ledger: Ledger, caplog: pytest.LogCaptureFixture) -> None:

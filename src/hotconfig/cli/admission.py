@@ -94,7 +94,10 @@ class Schemas:
         reasons = self.refusals(key, text)
         if all(reasons):
             raise InvalidValueError(f"service {self._service!r}: key {key!r} {reasons[0]}", {key: str(reasons[0])})
-        return f"key {key!r}: an older class takes this, the newest one does not: {reasons[0]}" if reasons[0] else ""
+        if reasons[0]:
+            return f"key {key!r}: an older class takes this, the newest one does not: {reasons[0]}"
+        refusing = next(filter(None, reasons), "")
+        return f"key {key!r}: programs with an older class refuse this: {refusing}" if refusing else ""
 
     def refusals(self, key: str, text: str | None) -> list[str]:
         """Why each class that has the key does not take this text, newest first; an empty text where it does."""

@@ -75,8 +75,8 @@ def find(archive: Archive, name: str, *, way_out: str = "", create: bool = False
 
 
 def _hint(name: str, known: Sequence[str], there_are: str) -> str:
-    """A sentence about names like ``name``, or all names."""
+    """A sentence about all names, and which are like ``name``."""
     if near := difflib.get_close_matches(name, known):
-        return f"did you mean {' or '.join(map(repr, near))}?"
+        there_are = f"did you mean {' or '.join(map(repr, near))}? {there_are.capitalize()}"
     more = ", …" if len(known) > MAX_LISTED else ""
     return f"{there_are}: {', '.join(known[:MAX_LISTED])}{more}." if known else f"{there_are} none yet."

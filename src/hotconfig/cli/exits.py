@@ -8,7 +8,7 @@ from hotconfig.core.errors import ConfigurationError, HotConfigError, UsageError
 
 OK: Final = 0
 NO: Final = 1
-"""The command worked, and the answer is no: migrations are pending, the chain is broken, the doctor found something."""
+"""The command worked, and the answer is no: the key is not stored, the chain is broken, the doctor found something."""
 USAGE: Final = 2
 CONFIGURATION: Final = 3
 UNAVAILABLE: Final = 4
@@ -18,7 +18,8 @@ OUTPUT_CLOSED: Final = 141
 
 MEANINGS: Final = {
     OK: "done",
-    NO: 'the answer is "no": migrations are pending, a chain is broken, the doctor found a problem, the demo was slow',
+    NO: 'the answer is "no": a key is not stored, migrations are pending, a chain is broken, the doctor found a '
+    "problem, the demo was slow",
     USAGE: "bad input: an unknown command, service or key, or a value that does not fit",
     CONFIGURATION: "a URL, a credential, a privilege, a migration or an extra is missing",
     UNAVAILABLE: "a server cannot be reached, or somebody else wrote first: try again",

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from hotconfig.cli.catalog import Service, find, services
 from hotconfig.cli.command import Call, command
+from hotconfig.cli.exits import NO, OK
 from hotconfig.cli.output import NULL, STYLES, WITHHELD, cell, shown
 from hotconfig.core.chain import Recorded
 
@@ -31,17 +32,18 @@ def get(
     call: Call,
     service: ServiceName,
     key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="Print this one value alone.")] = None,
-) -> None:
+) -> int:
     """Print the values of a service, or one value exactly as it is stored, sensitive or not.
 
-    A key that is not stored takes whatever the program's environment and defaults say.
+    A key that is not stored takes whatever the program's environment and defaults say; then the exit code is 1.
     """
     with call.connections.archive() as archive:
         found = find(archive, service)
     if key is None:
         _print_texts(call, found)
-    else:
-        _print_text(call, found, key)
+        return OK
+    _print_text(call, found, key)
+    return OK if key in found.texts else NO
 
 
 def _print_texts(call: Call, found: Service) -> None:
@@ -83,7 +85,9 @@ def list_(
         if service is None:
             _list_services(call, archive)
         else:
-            _list_keys(call, archive, find(archive, service))
+            found = find(archive, service)
+            _note_unknown(call, found)
+            _list_keys(call, archive, found)
 
 
 def _list_services(call: Call, archive: Archive) -> None:
@@ -129,6 +133,12 @@ def _list_keys(call: Call, archive: Archive, found: Service) -> None:
         columns = (*columns, "MISFIT")
         rows = [(*row, Text(found.misfit(row[0]), style=STYLES["problem"])) for row in rows]
     call.out.table(columns, rows)
+
+
+def _note_unknown(call: Call, found: Service) -> None:
+    unknown = sorted(found.texts.keys() - found.schemas.keys) if found.schemas else []
+    if unknown:
+        call.out.note(f"no registered class has the key {', '.join(map(repr, unknown))}: programs ignore it")
 
 
 def _key_document(found: Service, key: str, last: Recorded | None) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from hotconfig.cli.output import WITHHELD, cell
 from hotconfig.core.chain import Change
 from hotconfig.core.errors import UsageError
 from hotconfig.core.names import check_key
+from hotconfig.runtime.timing import Timing
 
 if TYPE_CHECKING:
     from hotconfig.postgres.truth import Archive
@@ -28,11 +29,12 @@ MAX_BY: Final = 256
 MAX_REASON: Final = 2000
 _OPTION: Final = re.compile(r"--|-[A-Za-z]")
 _CREATE: Final = " To make a new one, add --create."
+_TIMING: Final = Timing()
 _UNANNOUNCED: Final = (
-    "programs that have no Redis hear of it through PostgreSQL's LISTEN within milliseconds (behind a pooler they look "
-    "every second), programs that have one within about 10 s"
+    "programs that reach Redis see it within about 12 s, unless a relay runs; those that have lost it, or have none, "
+    f"within milliseconds, through PostgreSQL's LISTEN (behind a pooler they look every {_TIMING.poll_s:g} s)"
 )
-"""From ``Timing``'s defaults."""
+"""12 s: 1.25 times the ``reconcile_s`` that is the default."""
 
 ServiceName = Annotated[str, typer.Argument(metavar="SERVICE", help="The name in @hotconfig.settings(service=...).")]
 Reason = Annotated[str | None, typer.Option(help="Why, for the history.")]

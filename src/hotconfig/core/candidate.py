@@ -15,7 +15,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.fields import FieldInfo
 
 from hotconfig.core.declaration import sensitive_keys, service_of
-from hotconfig.core.errors import DeclarationError, HotConfigError, InvalidValueError, UnknownKeyError
+from hotconfig.core.errors import DeclarationError, HotConfigError, InvalidValueError
 from hotconfig.core.live import seal
 from hotconfig.core.problems import MODEL_KEY
 from hotconfig.core.text import TextRules
@@ -37,12 +37,14 @@ class Layers:
 class Built(Generic[M]):
     """What came of the texts: an instance, or the reasons why there is none, by key and without values.
 
-    ``unknown`` are keys that the class does not have: an older or newer program's, ignored and counted.
+    ``unknown`` are keys that the class does not have: an older or newer program's, ignored and counted. ``replaced``
+    are those whose texts were left out, see :meth:`Blueprint.build_without_bad_keys`.
     """
 
     instance: M | None
     problems: Mapping[str, str]
     unknown: frozenset[str]
+    replaced: frozenset[str] = frozenset()
 
 
 class Blueprint(Generic[M]):
@@ -74,8 +76,8 @@ class Blueprint(Generic[M]):
         }
         config = settings_class.model_config
         self._paths = {key: input_path(key, info, config) for key, info in settings_class.model_fields.items()}
-        if unknown := self.pins.keys() - self.keys:
-            raise UnknownKeyError(f"service {self.service!r}: {settings_class.__name__} has no field to pin: {unknown}")
+        for key in self.pins:
+            self.rules.input_name(key)  # raises for a key that the class does not have
         if _has_own_init(settings_class):
             raise DeclarationError(
                 f"{settings_class.__name__} overrides __init__, which is not called when a change arrives: "
@@ -134,8 +136,12 @@ class Blueprint(Generic[M]):
                 del rest[key]
             built = self.build(rest)
         if built.instance is None:
-            built = self.build({})
-        return Built(built.instance, first.problems if built.instance is not None else built.problems, first.unknown)
+            rest.clear()
+            built = self.build(rest)
+        if built.instance is None:
+            return Built(None, built.problems, first.unknown)
+        replaced = frozenset((texts.keys() - rest.keys()) & self.keys - self.pins.keys())
+        return Built(built.instance, first.problems, first.unknown, replaced)
 
     def _decode(self, texts: Mapping[str, str | None]) -> tuple[dict[str, Any] | _Undecodable, frozenset[str]]:
         decoded: dict[str, Any] = {}

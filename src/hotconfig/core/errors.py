@@ -20,7 +20,7 @@ The branches follow what the caller can do about it::
         ├── NotBoundError              the object is not live, or its class was never bound
         ├── NotStartedError            ``start()`` was not called, or ``close()`` was
         ├── ReadOnlySettingsError      a live object was assigned to (also an ``AttributeError``)
-        ├── UnknownKeyError            the class has no such field
+        ├── UnknownKeyError            the class has no such key
         ├── InvalidValueError          the value does not fit the class, or cannot be stored as text
         └── SecretValueError           secrets do not belong into the database
 

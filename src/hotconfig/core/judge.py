@@ -47,7 +47,8 @@ class Loaded:
     """What one read of PostgreSQL says about one service.
 
     ``asked`` is the head that the reader stood at when it asked. ``known``: the chain in PostgreSQL holds that digest.
-    ``changes`` leads from ``asked`` to ``head`` if ``known``, else they are all current keys.
+    ``changes`` leads from ``asked`` to ``head`` if ``known``, else they are all current keys. ``by`` made all of them,
+    and ``reason`` is that of all; ``several``: more than one did.
     """
 
     service: str
@@ -59,6 +60,7 @@ class Loaded:
     by: str | None = None
     reason: str | None = None
     at: str | None = None
+    several: bool = False
 
 
 class Reading(Enum):

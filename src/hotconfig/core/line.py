@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
+from hotconfig.core.blame import explained
 from hotconfig.core.candidate import Blueprint, Built
 from hotconfig.core.chain import ChangeSet, Head, genesis
 from hotconfig.core.judge import Loaded, Reading, Verdict, applied, judge, judge_loaded, judge_whole
@@ -68,16 +69,18 @@ class Followed(Generic[M]):
     inherited: Head | None = None
     problems: Mapping[str, str] = field(default_factory=dict[str, str])
     unknown: frozenset[str] = frozenset()
+    replaced: frozenset[str] = frozenset()
     accepted: list[ChangeSet] = field(default_factory=list[ChangeSet], repr=False)
     waiting: dict[Head, ChangeSet] = field(default_factory=dict[Head, ChangeSet], repr=False)
     base: dict[str, str | None] = field(default_factory=dict[str, "str | None"], repr=False)
     echoes: set[str] = field(default_factory=set[str])
     stand_in: StandIn | None = None
 
-    # lenient: at the first load, keys that do not validate fall back to defaults. accepted: change sets that ``head``
-    # and ``texts`` include already and the live object does not; ``base`` are the texts before the first of them.
-    # waiting: change sets by the parent that is missing here. echoes: keys whose plain message, still to come, will
-    # be empty and will prove nothing. stand_in: what is shown is not PostgreSQL's word yet.
+    # lenient: at the first load, keys that do not validate fall back to defaults; ``replaced`` are those. accepted:
+    # change sets that ``head`` and ``texts`` include already and the live object does not; ``base`` are the texts
+    # before the first of them. waiting: change sets by the parent that is missing here. echoes: keys whose plain
+    # message, still to come, will be empty and will prove nothing. stand_in: what is shown is not yet PostgreSQL's
+    # word.
 
     @property
     def service(self) -> str:
@@ -156,7 +159,7 @@ class Line:
             return Rejected(followed.service, revision, Stage.VALIDATE, built.problems)
         followed.stand_in = given
         followed.texts, followed.head, followed.shown = dict(given.texts), given.head, given.head
-        followed.unknown, followed.problems = built.unknown, built.problems
+        followed.unknown, followed.problems, followed.replaced = built.unknown, built.problems, built.replaced
         followed.current, followed.live = built.instance, new_live(built.instance)
         return Applied(followed.service, revision, followed.blueprint.keys, first=True)
 
@@ -269,7 +272,7 @@ class Line:
         built = followed.blueprint.build(texts)
         if built.instance is None and followed.current is None and followed.lenient:
             built = followed.blueprint.build_without_bad_keys(texts)
-        story = _Story(loaded.by, loaded.reason, loaded.at, rewound=rewound)
+        story = _Story(loaded.by, loaded.reason, loaded.at, rewound=rewound, several=loaded.several)
         outcome = self._show(followed, built, loaded.head, story)
         following = followed.waiting.pop(loaded.head, None)
         if following is not None and following.complete:
@@ -277,10 +280,9 @@ class Line:
         return outcome
 
     def _show(self, followed: Followed[Any], built: Built[Any], head: Head, story: _Story) -> Outcome:
-        followed.unknown = built.unknown
-        followed.problems = built.problems
+        followed.unknown, followed.problems, followed.replaced = built.unknown, built.problems, built.replaced
         if built.instance is None:
-            return Rejected(followed.service, head.revision, Stage.VALIDATE, built.problems)
+            return _rejected(followed, head, built.problems)
         old = followed.current
         if old is None or followed.live is None:
             followed.live = new_live(built.instance)
@@ -306,7 +308,15 @@ class Line:
                 )
             )
         followed.current = built.instance
-        return Applied(followed.service, head.revision, keys, story.by, rewound=story.rewound, trace=story.trace)
+        return Applied(
+            followed.service,
+            head.revision,
+            keys,
+            story.by,
+            several=story.several,
+            rewound=story.rewound,
+            trace=story.trace,
+        )
 
 
 class _Story(NamedTuple):
@@ -317,13 +327,26 @@ class _Story(NamedTuple):
     at: str | None
     rewound: bool = False
     trace: Mapping[str, str] = NO_TRACE
+    several: bool = False
 
     @classmethod
     def of(cls, change_sets: Iterable[ChangeSet]) -> _Story:
         *others, last = change_sets
-        if others:
-            return cls(None, None, last.at)
-        return cls(last.by, last.reason, last.at, trace=last.trace)
+        if not others:
+            return cls(last.by, last.reason, last.at, trace=last.trace)
+        if any(other.by != last.by for other in others):
+            return cls(None, None, last.at, several=True)
+        reason = last.reason if all(other.reason == last.reason for other in others) else None
+        return cls(last.by, reason, last.at)
+
+
+def _rejected(followed: Followed[Any], head: Head, problems: Mapping[str, str]) -> Rejected:
+    blueprint, shown = followed.blueprint, followed.shown
+    why = explained(
+        followed.service, problems, stored=followed.texts.keys() & blueprint.keys, pinned=blueprint.pins.keys()
+    )
+    revision = shown.revision if shown is not None else None
+    return Rejected(followed.service, head.revision, Stage.VALIDATE, problems, why, revision)
 
 
 def head_of(followed: Followed[Any]) -> Head:

@@ -23,8 +23,8 @@ class Changed(Generic[M]):
         new: A snapshot from after. Both are immutable and share nothing that a later change touches.
         keys: The keys whose values differ between the two; never empty.
         revision: The revision that ``new`` shows.
-        by: Who made the commit; None where several commits were taken together.
-        reason: Why, if they said so.
+        by: Who made the commit; None where commits by several people were taken together, or it is not known.
+        reason: Why, if they said so; None where commits with several reasons were taken together.
         at: PostgreSQL's clock when the head moved, ISO 8601 in UTC.
         rewound: PostgreSQL went back (a restore, or a failover that lost commits), and so did the settings.
     """

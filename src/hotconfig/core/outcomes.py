@@ -19,14 +19,16 @@ class Stage(Enum):
 class Applied:
     """The head moved and the live object shows it.
 
-    ``keys`` are those whose value really differs; at the ``first`` load all. ``by`` made the commit, where it was one.
-    ``rewound``: PostgreSQL went back. ``trace``: of the commit, if its writer was traced.
+    ``keys`` are those whose value really differs; at the ``first`` load all. ``by`` made what is shown, where that was
+    one person; ``several``: it was not. ``rewound``: PostgreSQL went back. ``trace``: of the commit, if its writer was
+    traced.
     """
 
     service: str
     revision: int
     keys: frozenset[str]
     by: str | None = field(default=None, compare=False)
+    several: bool = field(default=False, compare=False)
     first: bool = field(default=False, compare=False)
     rewound: bool = field(default=False, compare=False)
     trace: Mapping[str, str] | None = field(default=None, compare=False)
@@ -59,13 +61,16 @@ class NeedsRead:
 class Rejected:
     """Turned away. At ``VALIDATE`` the head moved, but the live object keeps its last good values.
 
-    ``problems`` maps keys to reasons, without values.
+    ``problems`` maps keys to reasons, without values; ``why`` is a sentence on where they came from and how to mend
+    them. ``shown`` is the revision that stays, if there is one.
     """
 
     service: str | None
     revision: int | None
     stage: Stage
     problems: Mapping[str, str]
+    why: str = field(default="", compare=False)
+    shown: int | None = field(default=None, compare=False)
 
 
 Outcome = Applied | Duplicate | Stale | NeedsRead | Rejected

@@ -33,7 +33,8 @@ class StateChanged:
         old: The state before.
         new: The state now.
         since: When, in UTC.
-        last_error: The newest error of PostgreSQL or Redis; it may be older than the change.
+        last_error: The newest error of PostgreSQL or Redis; it may be older than the change. None on the way to
+            ``READY``.
     """
 
     old: State
@@ -59,7 +60,7 @@ class Counters:
     messages: int = 0
     applied: int = 0
     duplicates: int = 0
-    stale: int = 0
+    outdated: int = 0
     hints: int = 0
     rejected: dict[str, int] = field(default_factory=dict[str, int])
     reads: int = 0
@@ -84,7 +85,7 @@ class Counters:
             case Rejected(stage=stage):
                 self.rejected[stage.value] = self.rejected.get(stage.value, 0) + 1
             case _:
-                self.stale += 1
+                self.outdated += 1
 
 
 @dataclass(frozen=True, slots=True)

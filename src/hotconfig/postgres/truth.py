@@ -160,8 +160,11 @@ class PostgresReader:
 def _loaded(service: str, asked: Head, rows: list[tuple[Any, ...]], in_recovery: bool) -> Loaded:
     _, revision, digest, known, *_ = rows[0]
     present = [row for row in rows if row[4] is not None]
-    newest = max((row for row in present if row[7] is not None), key=itemgetter(7, 10), default=None)
-    alone = newest is not None and revision == asked.revision + 1
+    told = [row for row in present if row[7] is not None]
+    newest = max(told, key=itemgetter(7, 10), default=None)
+    authors, reasons = {row[8] for row in told}, {row[9] for row in told}
+    # A key shows its last commit alone: whoever made the others before it does not stand here.
+    alone = len(authors) == 1 and len({row[7] for row in told}) == revision - asked.revision
     return Loaded(
         service=service,
         asked=asked,
@@ -170,8 +173,9 @@ def _loaded(service: str, asked: Head, rows: list[tuple[Any, ...]], in_recovery:
         changes=tuple(Change(str(row[4]), row[5], deleted=bool(row[6])) for row in present),
         in_recovery=in_recovery,
         by=newest[8] if newest and alone else None,
-        reason=newest[9] if newest and alone else None,
+        reason=newest[9] if newest and alone and len(reasons) == 1 else None,
         at=newest[10] if newest else None,
+        several=len(authors) > 1,
     )
 
 

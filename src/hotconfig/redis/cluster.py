@@ -85,6 +85,10 @@ class ClusterRoute:
             raise translate_at(error, str(address), "tell the cluster's slots, which sharded=yes needs") from error
         except (redis.RedisError, OSError) as error:
             connection.disconnect()
+            if type(error) is redis.ResponseError:  # a kind of its own is trouble within a cluster; this is none
+                raise ConfigurationError(
+                    f"Redis at {address} is not a node of a cluster ({error}): for one server write redis:// or rediss://"
+                ) from error
             raise translate_at(error, str(address), "tell the cluster's nodes") from error
         return connection
 

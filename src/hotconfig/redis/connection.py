@@ -17,6 +17,14 @@ from hotconfig.redis.url import Address, RedisUrl, describe
 
 RESP2: Final = 2
 RESP3: Final = 3
+_USER: Final = (
+    "Check user and password in the URL, and the ACL: readers need +subscribe +psubscribe +ping and the literal "
+    "pattern &config:<service>:*, writers +publish; behind Sentinel both need +role."
+)
+_SENTINELS_USER: Final = (
+    "A Sentinel has users and passwords of its own: give ?sentinel_password=… in the URL, and sentinel_username=… "
+    "where it has ACLs."
+)
 _MISTAKES: Final = frozenset(
     {
         # OpenSSL's names for what no further attempt mends: no TLS at the other end, or a certificate that we lack.
@@ -58,7 +66,7 @@ def open_connection(
                 f"Redis at {where}: a file that the URL names by ssl_ca_certs, ssl_certfile or ssl_keyfile cannot be "
                 "read; check the paths and who may read them"
             ) from error
-        raise translate_at(error, where, "connect") from error
+        raise translate_at(error, where, "connect", to_sentinel=to_sentinel, to_tls=secure) from error
     return connection
 
 
@@ -67,15 +75,13 @@ def translate(error: Exception, url: str, action: str) -> HotConfigError:
     return translate_at(error, describe(url), action)
 
 
-def translate_at(error: Exception, where: str, action: str) -> HotConfigError:
+def translate_at(
+    error: Exception, where: str, action: str, *, to_sentinel: bool = False, to_tls: bool = False
+) -> HotConfigError:
     """:func:`translate` with ``where`` in words: it stands in the message as it is."""
+    advice = _SENTINELS_USER if to_sentinel else _USER
     if isinstance(error, redis.AuthenticationError | redis.exceptions.NoPermissionError):
-        return AccessDeniedError(
-            f"Redis at {where} refused to {action}: {str(error).rstrip('.')}. "
-            "Check user and password in the URL, and the ACL: readers need +subscribe "
-            "+psubscribe +ping and the literal pattern &config:<service>:*, writers +publish; behind Sentinel both "
-            "need +role."
-        )
+        return AccessDeniedError(f"Redis at {where} refused to {action}: {str(error).rstrip('.')}. {advice}")
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return ConfigurationError(
@@ -87,7 +93,10 @@ def translate_at(error: Exception, where: str, action: str) -> HotConfigError:
                 f"Redis at {where} and this URL do not agree on TLS: {cause.reason}. rediss:// is for a port with TLS, "
                 "redis:// for one without; a server that asks for certificates needs ssl_certfile and ssl_keyfile"
             )
-    return RedisUnavailableError(f"Redis at {where} did not answer ({action}): {error}")
+    # A server without TLS waits for the rest of what it takes for a command, or hangs up: it never says so.
+    silent = to_tls and not any(isinstance(cause, ConnectionRefusedError) for cause in _causes(error))
+    hint = "; or it does not speak TLS: then write redis:// for rediss://" if silent else ""
+    return RedisUnavailableError(f"Redis at {where} did not answer ({action}): {error}{hint}")
 
 
 def _is_about_files(error: BaseException) -> bool:

@@ -18,7 +18,7 @@ from hotconfig.core.errors import ConfigurationError, HotConfigError, RedisUnava
 from hotconfig.redis.connection import RESP2, RESP3, open_connection, translate_at
 from hotconfig.redis.roster import Roster
 from hotconfig.redis.route import Vital
-from hotconfig.redis.url import Address, RedisUrl
+from hotconfig.redis.url import SENTINEL_PORT, Address, RedisUrl
 
 SEARCH_LIMIT_S: Final = 3.0
 """No further Sentinel is asked after this, within one attempt to connect."""
@@ -81,7 +81,12 @@ class SentinelRoute:
         try:
             return _master_said(self.url, sentinel, connection)
         except (redis.RedisError, OSError) as error:
-            raise translate_at(error, f"{sentinel} (sentinel)", "name the master") from error
+            if type(error) is redis.ResponseError:
+                raise ConfigurationError(
+                    f"Redis at {sentinel} is no Sentinel ({error}): the URL names the Sentinels, which usually "
+                    f"listen on port {SENTINEL_PORT}, and they name the server"
+                ) from error
+            raise translate_at(error, f"{sentinel} (sentinel)", "name the master", to_sentinel=True) from error
         finally:
             connection.disconnect()
 

@@ -5,10 +5,11 @@ Owns which forms there are and what may stand in them. Must not connect. See ``d
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import redis
 import redis.connection
@@ -37,6 +38,20 @@ _FORMS: Final = {
     "cluster": "{scheme}://user:password@host1:6379,host2:6379",
 }
 _YES: Final = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+OPTIONS: Final = (
+    "ssl_ca_certs",
+    "ssl_ca_path",
+    "ssl_certfile",
+    "ssl_keyfile",
+    "ssl_check_hostname",
+    "ssl_cert_reqs",
+    "sentinel_username",
+    "sentinel_password",
+    "sharded",
+    "socket_connect_timeout",
+    "socket_timeout",
+)
+"""What a URL may end with, as docs/redis.md explains. redis-py takes more."""
 _OF_A_POOL: Final = ("max_connections", "timeout", "connection_class")
 """What redis-py takes in a URL and its connections do not."""
 
@@ -149,7 +164,7 @@ def _sentinel(base: str, rest: str) -> RedisUrl:
 def _cluster(base: str, rest: str) -> RedisUrl:
     user, hosts, path, query = _parts(rest)
     if path.strip("/") not in ("", "0"):
-        raise ValueError("a cluster has database 0 only")
+        raise ConfigurationError(f"the Redis URL for {hosts}: a cluster has database 0 only; leave the number out")
     options, connection_class = _options(f"{base}://{user}host{query}")
     sharded = _truth(options.pop("sharded", "no"))
     addresses = _addresses(hosts, PORT)
@@ -188,10 +203,34 @@ def _options(url: str) -> tuple[dict[str, Any], Any]:
     connection_class: Any = options.get("connection_class", redis.Connection)
     for name in _OF_A_POOL:
         options.pop(name, None)
+    _refuse_unknown(url, options)
     made = _complete(options)
     ours = {name: value for name, value in made.items() if not name.startswith("sentinel_") and name != "sharded"}
     connection_class(**ours)  # refuses what it does not know; connects later
     return made, connection_class
+
+
+def _refuse_unknown(url: str, options: Mapping[str, Any]) -> None:
+    query = url.partition("?")[2]
+    unknown = [name for name in options if name in parse_qs(query) and name not in _known()]
+    # After an '@' it is no query, but the rest of a password with a bare question mark.
+    if unknown and "@" not in query and all(name.isidentifier() for name in unknown):
+        raise ConfigurationError(
+            f"the Redis URL for {describe(url)} has unknown options: {', '.join(sorted(unknown))}. "
+            f"There are: {', '.join(OPTIONS)}"
+        )
+
+
+def _known() -> frozenset[str]:
+    """What the connections of redis-py take, and what is ours."""
+    takers: tuple[Any, ...] = (
+        redis.Connection,
+        redis.SSLConnection,
+        redis.UnixDomainSocketConnection,
+        redis.connection.AbstractConnection,
+    )
+    theirs = (inspect.signature(taker.__init__).parameters for taker in takers)
+    return frozenset(OPTIONS).union(_OF_A_POOL, *theirs)
 
 
 def _complete(options: Mapping[str, Any]) -> dict[str, Any]:

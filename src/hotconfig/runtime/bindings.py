@@ -24,10 +24,10 @@ from hotconfig.core.errors import (
     DatabaseUnavailableError,
     DeclarationError,
     NotBoundError,
-    UnknownKeyError,
     UsageError,
 )
 from hotconfig.core.line import Followed
+from hotconfig.core.problems import one_line
 from hotconfig.core.status import Origin, ServiceStatus
 from hotconfig.runtime.follower import Follower
 from hotconfig.runtime.publishing import Commit
@@ -93,17 +93,15 @@ class Bindings:
         except FutureTimeoutError:
             # Whoever else waits for the same load goes on waiting; the next call of bind joins it.
             raise DatabaseUnavailableError(
-                f"service {followed.service!r}: PostgreSQL did not answer within {timeout_s} s; "
+                f"service {followed.service!r}: PostgreSQL did not answer within {round(timeout_s, 2):g} s; "
                 f"last error: {follower.ledger.last_error}"
             ) from None
         except BaseException:
             if live.done():
                 self._forget(follower, followed, live)
             raise
-        if binding.anew and followed.problems:
-            logger.error(
-                "service %r: bound with defaults in place of: %s", followed.service, ", ".join(followed.problems)
-            )
+        if binding.anew and followed.replaced:
+            logger.error("service %r: bound with defaults in place of %s", followed.service, _replaced(followed))
         return loaded
 
     def find(self, settings: Target) -> Followed[Any]:
@@ -161,11 +159,19 @@ class Bindings:
         follower.forget(followed)
 
 
+def _replaced(followed: Followed[Any]) -> str:
+    """Which texts a lenient first load left out, and what for."""
+    names = ", ".join(sorted(followed.replaced))
+    if followed.replaced <= followed.problems.keys():
+        return f"{names}: {one_line(followed.problems)}"
+    # No single key is to blame, so that none can be spared.
+    return f"all stored values ({names}): {one_line(followed.problems)}"
+
+
 def field_of(followed: Followed[Any], key: str) -> str:
     """``key``, if the class has it. Raises ``UnknownKeyError``."""
-    if key in followed.blueprint.keys:
-        return key
-    raise UnknownKeyError(f"service {followed.service!r} has no key {key!r}")
+    followed.blueprint.rules.input_name(key)
+    return key
 
 
 def schema_of(blueprint: Blueprint[Any]) -> tuple[str, str]:

@@ -375,8 +375,14 @@ class HotConfig:
         Stays True while ``DEGRADED`` and ``STALE``: an outage of PostgreSQL must not take all processes out of service.
 
         Args:
-            max_age_s: False also if PostgreSQL has not confirmed the values for so many seconds.
+            max_age_s: False also if PostgreSQL has not confirmed the values for so many seconds. It confirms them
+                every 1.25 times ``timing.reconcile_s``, at most.
+
+        Raises:
+            UsageError: ``max_age_s`` is shorter than that and a read, so that healthy processes would not be ready.
         """
+        hears = self._wiring.redis_url is not None or self._wiring.listen
+        health.check_age(max_age_s, self._timing, hears=hears)
         follower = self._follower
         return follower is not None and not self._closed and health.ready(follower, self._bindings, max_age_s)
 

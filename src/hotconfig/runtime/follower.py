@@ -161,7 +161,7 @@ class Follower:
             asked.made.result(timeout_s)
         except TimeoutError:
             raise DatabaseUnavailableError(
-                f"PostgreSQL did not answer within {timeout_s} s; "
+                f"PostgreSQL did not answer within {round(timeout_s, 2):g} s; "
                 f"last error: {self.ledger.last_error or 'none, it is silent'}"
             ) from None
 

@@ -11,13 +11,34 @@ from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Final
 
+from hotconfig.core.errors import UsageError
 from hotconfig.core.status import State, Status
 from hotconfig.runtime.bindings import Bindings
 from hotconfig.runtime.dispatch import Dispatcher
 from hotconfig.runtime.follower import Follower
+from hotconfig.runtime.timing import Timing
 
 STUCK_AFTER_S: Final = 15.0
 """A line that made no turn for so long is stuck. It makes one per second; a turn takes as long as validation does."""
+
+
+READ_S: Final = 0.5
+"""What a comparison with PostgreSQL may take in a healthy system; usually it is milliseconds."""
+
+
+def check_age(max_age_s: float | None, timing: Timing, *, hears: bool) -> None:
+    """Refuse an age that a healthy process exceeds between two comparisons. ``hears``: news may arrive.
+
+    Raises:
+        UsageError: it is too short.
+    """
+    least_s = 1.25 * (timing.reconcile_s if hears else timing.poll_s) + READ_S
+    if max_age_s is not None and not max_age_s >= least_s:
+        raise UsageError(
+            f"ready(max_age_s={max_age_s:g}) would be False now and then in a healthy process, which compares with "
+            f"PostgreSQL every {least_s - READ_S:g} s at most: give {least_s:g} or more, or a shorter "
+            f"Timing.{'reconcile_s' if hears else 'poll_s'}"
+        )
 
 
 def healthy(follower: Follower) -> bool:

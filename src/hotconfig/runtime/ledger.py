@@ -94,7 +94,8 @@ class Ledger:
         self.since = datetime.now(UTC)
         self.state = state
         if self.tell_state is not None:
-            self.tell_state(StateChanged(old, state, self.since, self.last_error))
+            error = None if state is State.READY else self.last_error
+            self.tell_state(StateChanged(old, state, self.since, error))
 
     def counted(self) -> dict[str, object]:
         """The counters, as a plain dict. Any thread."""

@@ -36,17 +36,20 @@ def log_applied(outcome: Applied) -> None:
             fields[BY] = outcome.by
         if outcome.trace:
             fields[TRACE_ID] = trace_id(outcome.trace)
-        keys, by = ", ".join(sorted(outcome.keys)), outcome.by or "several"
-        logger.info("service %r: revision %d changed %s, by %s", service, revision, keys, by, extra=fields)
+        who = outcome.by or ("several" if outcome.several else "")
+        by = f", by {who}" if who else ""
+        keys = ", ".join(sorted(outcome.keys))
+        logger.info("service %r: revision %d changed %s%s", service, revision, keys, by, extra=fields)
 
 
 def log_rejected(outcome: Rejected) -> None:
-    """One ERROR record for what PostgreSQL holds and the class refuses."""
+    """One ERROR record for values that the class refuses."""
     logger.error(
-        "service %r: revision %s does not fit and is not shown: %s",
+        "service %r: revision %s is not shown%s: %s",
         outcome.service,
         outcome.revision,
-        one_line(outcome.problems),
+        "" if outcome.shown is None else f", revision {outcome.shown} stays",
+        outcome.why or one_line(outcome.problems),
         extra=_fields(outcome.service, outcome.revision, outcome.problems),
     )
 

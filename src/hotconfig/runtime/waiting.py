@@ -11,7 +11,7 @@ from typing import Any
 from hotconfig.core.errors import HotConfigError, InvalidStateError
 from hotconfig.core.line import Followed
 from hotconfig.core.outcomes import Applied, Outcome, Rejected
-from hotconfig.core.problems import one_line
+from hotconfig.core.problems import MODEL_KEY, one_line
 from hotconfig.runtime.requests import StandingIn
 
 
@@ -90,19 +90,9 @@ def shows(followed: Followed[Any], revision: int) -> bool:
 
 def _invalid_at_start(followed: Followed[Any], outcome: Rejected) -> InvalidStateError:
     blueprint, problems = followed.blueprint, outcome.problems
-    stored = {key: why for key, why in problems.items() if key in followed.texts and key not in blueprint.pins}
-    pinned = {key: why for key, why in problems.items() if key in blueprint.pins}
-    others = {key: why for key, why in problems.items() if key not in stored and key not in pinned}
     name = blueprint.settings_class.__name__
-    said = [f"service {followed.service!r}: {name} cannot be made at revision {outcome.revision}"]
-    if stored:
-        advice = "" if followed.lenient else ', or bind with on_invalid="defaults"'
-        said.append(f"PostgreSQL holds what does not fit: {one_line(stored)} (mend it with `hotconfig set`{advice})")
-    if pinned:
-        said.append(f"pins do not fit: {one_line(pinned)}")
-    if others:
-        said.append(
-            f"not from PostgreSQL: {one_line(others)} (see the environment, files and defaults, "
-            f"or give a value with `hotconfig set {followed.service} --create`)"
-        )
-    return InvalidStateError(". ".join(said), dict(problems))
+    said = f"service {followed.service!r}: {name} cannot be made at revision {outcome.revision}: {outcome.why}"
+    stored = followed.texts.keys() - blueprint.pins.keys()
+    if not followed.lenient and not stored.isdisjoint({*problems} - {MODEL_KEY}):
+        said += '. Or bind with on_invalid="defaults"'
+    return InvalidStateError(said, dict(problems))

@@ -79,7 +79,7 @@ COUNTED: Final = {
     "applied": Metric("hotconfig.applied", Kind.COUNTER, "{commit}", "Commits shown, first loads included."),
     "messages": Metric("hotconfig.messages", Kind.COUNTER, "{message}", "Messages heard over Redis."),
     "duplicates": Metric("hotconfig.duplicates", Kind.COUNTER, "{input}", "Inputs that were known already."),
-    "stale": Metric("hotconfig.stale", Kind.COUNTER, "{input}", "Inputs older than what this process has."),
+    "outdated": Metric("hotconfig.outdated", Kind.COUNTER, "{input}", "Inputs older than what this process has."),
     "hints": Metric("hotconfig.hints", Kind.COUNTER, "{hint}", "Inputs that only PostgreSQL could explain."),
     "drift": Metric("hotconfig.drift", Kind.COUNTER, "{read}", "Routine reads that found what no message had told."),
     "rewinds": Metric("hotconfig.rewinds", Kind.COUNTER, "{rewind}", "Times PostgreSQL went back."),

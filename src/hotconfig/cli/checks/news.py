@@ -12,13 +12,14 @@ from redis.exceptions import NoPermissionError
 from hotconfig.cli.checks.finding import Finding, ok
 from hotconfig.cli.checks.rounds import SERVICE, await_event
 from hotconfig.cli.checks.topology import check_topology
-from hotconfig.core.errors import AccessDeniedError, HotConfigError
+from hotconfig.core.errors import AccessDeniedError, HotConfigError, RedisUnavailableError
 from hotconfig.core.ports import Confirmed
 from hotconfig.redis.connect import describe, open_client, translate
 from hotconfig.redis.subscribe import RedisSubscription
 
 MIN_HARD_BYTES: Final = 8 * 2**20
 MIN_SOFT_BYTES: Final = 2 * 2**20
+_AWAY: Final = "Start it, or correct HOTCONFIG_REDIS_URL; programs run on without it"
 _BUFFERS: Final = "client-output-buffer-limit"
 _EVICTION: Final = (
     "a subscriber that reads too slowly is cut off at these limits and loses what was published meanwhile; hotconfig "
@@ -34,18 +35,23 @@ def check_news(url: str) -> Iterator[Finding]:
     try:
         client: Any = open_client(url, client_name="hotconfig-doctor")
     except HotConfigError as error:
-        yield Finding("Redis", "problem", "cannot be used", str(error))
+        yield Finding("Redis", "problem", "cannot be used", _with_way_out(error))
         return
     with closing(client):
         try:
             client.ping()
         except (redis.RedisError, OSError) as error:
             said = translate(error, url, "answer PING")
-            yield Finding("Redis", "problem", f"cannot be used at {where}", str(said))
+            yield Finding("Redis", "problem", f"cannot be used at {where}", _with_way_out(said))
             return
         yield from _check_server(client, where)
         yield _check_buffers(client)
         yield from _check_rights(client, url)
+
+
+def _with_way_out(error: HotConfigError) -> str:
+    """What is wrong, and what to do where the message does not say it: the server is not there."""
+    return f"{error}. {_AWAY}" if isinstance(error, RedisUnavailableError) else str(error)
 
 
 def _check_server(client: Any, where: str) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hotconfig.postgres.truth import Archive
 
 CHECK: Final = "stored values"
+_LIMITS: Final = "by JSON Schema only: validators written in Python are not asked; see status() of your programs"
 
 
 def check_stored(archive: Archive) -> Iterator[Finding]:
@@ -26,7 +27,7 @@ def check_stored(archive: Archive) -> Iterator[Finding]:
     yield from findings
     if not findings:
         texts = sum(len(service.texts) for service in known)
-        yield ok(CHECK, f"{texts}, none that a registered class refuses")
+        yield ok(CHECK, f"{texts}, none that a registered class refuses ({_LIMITS})")
 
 
 def judge(service: Service) -> Iterator[Finding]:

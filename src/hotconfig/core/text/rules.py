@@ -151,8 +151,8 @@ class TextRules:
 
     def _unknown(self, key: str) -> UnknownKeyError:
         near = difflib.get_close_matches(str(key), self._paths)
-        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"it has: {', '.join(self._paths)}"
-        return UnknownKeyError(f"{self._class.__name__} has no field {key!r}; {hint}")
+        guess = f"did you mean {' or '.join(map(repr, near))}? It has" if near else "it has"
+        return UnknownKeyError(f"{self._class.__name__} has no key {key!r}; {guess}: {', '.join(self._paths)}")
 
 
 def _complete(settings_class: type[BaseModel]) -> None:
