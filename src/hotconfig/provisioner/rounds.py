@@ -36,6 +36,7 @@ from hotconfig.provisioner.template import (
     part,
 )
 
+FIRST_BUSY_RETRY_S: Final = 0.1
 BUSY_RETRY_S: Final = 2.0
 HELD_RETRY_S: Final = 60.0
 
@@ -141,7 +142,9 @@ class Round:
         )
 
     def _busy(self) -> Decision:
-        return self._wait(ConditionKind.NAME_BUSY, "Terminating", "its namespace is being deleted", BUSY_RETRY_S)
+        # An empty namespace is gone in a moment, one that is not takes its time.
+        retry_in_s = min(BUSY_RETRY_S, FIRST_BUSY_RETRY_S * 2.0 ** min(self.organization.attempts, 8))
+        return self._wait(ConditionKind.NAME_BUSY, "Terminating", "its namespace is being deleted", retry_in_s)
 
     def _halt(self, found: Condition | None) -> Decision:
         """Wait until somebody mends the rows; that makes the organization due by itself."""

@@ -1,0 +1,118 @@
+"""Carrying out steps: what :mod:`steps` decides becomes calls to Kubernetes, side by side.
+
+Owns which identity makes which call. Decides nothing, and writes no row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from hotconfig.provisioner.errors import (
+    KubernetesConflictError,
+    KubernetesDeniedError,
+    KubernetesExistsError,
+    KubernetesNotFoundError,
+)
+from hotconfig.provisioner.kubernetes.port import KubernetesPort, Manifest
+from hotconfig.provisioner.model import Organization
+from hotconfig.provisioner.names import group_of
+from hotconfig.provisioner.observation import (
+    Answer,
+    Apply,
+    Claim,
+    FillStatus,
+    Look,
+    ProbeIsolation,
+    Remove,
+    RemoveNamespace,
+    Seen,
+    Step,
+)
+from hotconfig.provisioner.probes import probe_isolation
+from hotconfig.provisioner.template import FENCE_KINDS, TenantTemplate
+from hotconfig.provisioner.together import side_by_side
+
+INSIDE: Final = (*FENCE_KINDS, "RoleBinding")
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """Carries out steps for one organization after the other; any number of tasks at once.
+
+    Attributes:
+        kube: The provisioner's identity.
+        purger: The identity that may delete; None where this program has none.
+    """
+
+    kube: KubernetesPort
+    purger: KubernetesPort | None
+    template: TenantTemplate
+
+    async def carry_out(self, organization: Organization, steps: Sequence[Step]) -> list[Answer]:
+        """Do all of them, side by side; every one is tried, even if another fails.
+
+        Raises:
+            HotConfigError: one of them failed: the one that time does not heal, if there is such a one.
+        """
+        return await side_by_side([partial(self._do, organization, step) for step in steps])
+
+    async def look(self, namespace: str) -> Seen:
+        """The namespace and all in it that a tenant is made of, in one round trip."""
+        reads = [partial(self._namespace, namespace)]
+        reads += [partial(self.kube.list, kind, namespace=namespace) for kind in INSIDE]
+        spaces, *inside = await side_by_side(reads)
+        return Seen(spaces[0], [each for found in inside for each in found]) if spaces else Seen(None)
+
+    async def _namespace(self, name: str) -> tuple[Manifest, ...]:
+        try:
+            return (await self.kube.get("Namespace", name, namespace=None),)
+        except KubernetesNotFoundError:
+            return ()
+
+    async def _do(self, organization: Organization, step: Step) -> Answer:  # noqa: PLR0911 - one for each kind of step
+        match step:
+            case Look(namespace=namespace):
+                return await self.look(namespace)
+            case Claim(manifest=manifest):
+                return await self._claim(manifest)
+            case Apply(manifest=manifest):
+                return await self.kube.apply(manifest)
+            case FillStatus(manifest=manifest):
+                return await self._fill_status(manifest)
+            case Remove(key=key, namespace=namespace, uid=uid):
+                await self._delete(key.kind, key.name, namespace, uid)
+                return None
+            case RemoveNamespace(name=name, uid=uid):
+                await self._delete("Namespace", name, None, uid)
+                return None
+            case ProbeIsolation(namespace=namespace, namespace_uid=uid):
+                group = group_of(organization.slug, self.template.role)
+                return await probe_isolation(self.kube, namespace, namespace_uid=uid, group=group)
+
+    async def _claim(self, manifest: Manifest) -> Manifest | None:
+        try:
+            return await self.kube.create(manifest)
+        except KubernetesExistsError:
+            return None
+
+    async def _fill_status(self, manifest: Manifest) -> Manifest:
+        try:
+            return await self.kube.replace_status(manifest)
+        except KubernetesConflictError:  # the controller was first
+            metadata = manifest["metadata"]
+            return await self.kube.get(manifest["kind"], metadata["name"], namespace=metadata["namespace"])
+
+    async def _delete(self, kind: str, name: str, namespace: str | None, uid: str) -> None:
+        if self.purger is None:
+            raise KubernetesDeniedError(
+                f"deleting {kind} {name} takes the purger's identity, which this provisioner has not: pass purger=",
+                verb="delete",
+                resource=kind,
+            )
+        try:
+            await self.purger.delete(kind, name, namespace=namespace, uid=uid)
+        except KubernetesNotFoundError:
+            return

@@ -1,0 +1,197 @@
+"""The cycle that keeps all tenants as they are wanted: what is due, what drifted, and the brake.
+
+Several replicas may run it side by side: leases share the work out. Lists by kind, not by tenant: six requests tell
+which of all tenants drifted, and only those are looked at closely.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+import anyio
+
+from hotconfig.core.errors import HotConfigError, RetryableError
+from hotconfig.core.tenants.states import LEASABLE
+from hotconfig.provisioner.brake import Braked, brake
+from hotconfig.provisioner.errors import LeaseLostError
+from hotconfig.provisioner.model import Organization, Progress, State
+from hotconfig.provisioner.names import namespace_of
+from hotconfig.provisioner.observation import Look, Observation, Seen
+from hotconfig.provisioner.steps import decide
+from hotconfig.provisioner.template import LISTED_KINDS, SELECTOR, Manifest
+from hotconfig.provisioner.together import side_by_side
+from hotconfig.provisioner.worker import Worked, Worker
+
+logger = logging.getLogger("hotconfig.provisioner")
+
+MAX_DELETIONS: Final = 5
+SIDE_BY_SIDE: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What one cycle came to, by names of organizations.
+
+    Attributes:
+        rows: How many managed organizations the database showed, tombstones included.
+        worked: Those that a round was made for.
+        drifted: Those of them that were settled, but not as they are wanted.
+        deleted: Whose namespace was told to go.
+        held: Whose deletion the brake holds back; ``brake`` says why.
+        unavailable: Why drift could not be looked for in this cycle; empty if it was.
+    """
+
+    rows: int
+    worked: tuple[str, ...]
+    drifted: tuple[str, ...]
+    deleted: tuple[str, ...]
+    held: tuple[str, ...]
+    brake: str = ""
+    unavailable: str = ""
+
+
+@dataclass(slots=True)
+class _Cycle:
+    braked: Braked
+    worked: dict[str, Worked] = field(default_factory=dict[str, Worked])
+
+
+class Reconciler:
+    """Runs cycles, one after the other; remembers how many rows it has seen, for the brake."""
+
+    def __init__(self, worker: Worker, *, max_deletions: int = MAX_DELETIONS, side_by_side: int = SIDE_BY_SIDE) -> None:
+        self._worker = worker
+        self._max_deletions = max_deletions
+        self._side_by_side = side_by_side
+        self._most_rows: int | None = None
+
+    async def once(self) -> Reconciled:
+        """One cycle: find drift, work on what is due and what drifted.
+
+        Raises:
+            DatabaseUnavailableError, AccessDeniedError, SchemaMissingError: and nothing was done.
+        """
+        now = datetime.now(UTC)
+        organizations = await self._worker.rows.list()
+        managed = [each for each in organizations if each.state is not State.UNMANAGED]
+        cycle = _Cycle(self._brake(managed, now))
+        drifted, unavailable = await self._drifted(managed, now)
+        await self._work(cycle, drifted)
+        return Reconciled(
+            rows=len(managed),
+            worked=tuple(sorted(cycle.worked)),
+            drifted=tuple(slug for slug in drifted if slug in cycle.worked),
+            deleted=tuple(sorted(slug for slug, each in cycle.worked.items() if each.deleted)),
+            held=tuple(sorted(cycle.braked.held)),
+            brake=cycle.braked.reason,
+            unavailable=unavailable,
+        )
+
+    async def run(self, *, interval_s: float = 30.0) -> None:
+        """Cycle after cycle, until cancelled. What time heals is logged and tried again.
+
+        Raises:
+            ConfigurationError: something around the program has to be mended.
+        """
+        while True:
+            try:
+                found = await self.once()
+                if found.worked or found.held:
+                    logger.info("worked on %d organizations, held %d", len(found.worked), len(found.held))
+            except RetryableError as error:
+                logger.warning("a cycle could not be made: %s", error)
+            await anyio.sleep(interval_s)
+
+    def _brake(self, managed: list[Organization], now: datetime) -> Braked:
+        leaving = [each for each in managed if _is_leaving(each, now)]
+        leaving.sort(key=lambda each: (each.state is not State.PURGING, each.purge_after or now, each.slug))
+        slugs = [each.slug for each in leaving]
+        braked = brake(slugs, limit=self._max_deletions, rows_seen=len(managed), rows_before=self._most_rows)
+        # The most there ever were: rows never go away, so a short read stays one in the next cycle too.
+        self._most_rows = max(len(managed), self._most_rows or 0)
+        return braked
+
+    async def _drifted(self, managed: Iterable[Organization], now: datetime) -> tuple[list[str], str]:
+        # Also those that somebody has: he may have died, and who still has a lease keeps it.
+        settled = [each for each in managed if each.state in LEASABLE and each.settled]
+        if not settled:
+            return [], ""
+        kube, template = self._worker.hands.kube, self._worker.hands.template
+        try:
+            lists = await side_by_side([partial(kube.list, kind, selector=SELECTOR) for kind in LISTED_KINDS])
+        except HotConfigError as error:
+            logger.warning("drift cannot be looked for: %s", error)
+            return [], str(error)
+        spaces, inside = _by_namespace(lists)
+        found: list[str] = []
+        for each in settled:
+            name = each.namespace or namespace_of(each.slug)
+            seen = Observation().after(Look(name), Seen(spaces.get(name), inside[name]))
+            decision = decide(each, seen, template, now=now, may_delete=False)
+            if decision.steps or (decision.progress and _is_news(each, decision.progress)):
+                found.append(each.slug)
+        return found, ""
+
+    async def _work(self, cycle: _Cycle, drifted: list[str]) -> None:
+        """First what is due, then what drifted, so many at a time."""
+        left = iter(drifted)
+
+        async def one() -> None:
+            while await self._next(cycle, None):
+                pass
+            for slug in left:
+                if slug not in cycle.worked:
+                    await self._next(cycle, slug)
+
+        await side_by_side([one] * self._side_by_side)
+
+    async def _next(self, cycle: _Cycle, slug: str | None) -> bool:
+        """Work on one organization. False: there is none, or it had its turn in this cycle."""
+        lease = self._worker.new_lease()
+        for organization in await self._worker.rows.lease(lease, slug=slug):
+            if organization.slug in cycle.worked:
+                await self._worker.rows.release(organization.slug, lease.owner)
+                return False
+            cycle.worked[organization.slug] = Worked(organization)
+            may_delete = organization.slug in cycle.braked.allowed
+            try:
+                cycle.worked[organization.slug] = await self._worker.work(organization, lease, may_delete=may_delete)
+            except LeaseLostError:
+                logger.info("organization %s: another worker goes on", organization.slug)
+            return True
+        return False
+
+
+def _is_leaving(organization: Organization, now: datetime) -> bool:
+    if organization.state is State.PURGING:
+        return True
+    until = organization.purge_after
+    over = until is None or until <= now
+    return organization.state is State.OFFBOARDING and organization.settled and over
+
+
+def _is_news(organization: Organization, progress: Progress) -> bool:
+    """Whether recording it would say something that is not known yet."""
+    known = {(each.kind, each.reason) for each in organization.conditions}
+    told = known if progress.conditions is None else {(each.kind, each.reason) for each in progress.conditions}
+    moved = progress.namespace_uid not in {None, organization.namespace_uid}
+    return progress.state is not None or told != known or moved
+
+
+def _by_namespace(
+    lists: Iterable[tuple[Manifest, ...]],
+) -> tuple[dict[str, Manifest], defaultdict[str, list[Manifest]]]:
+    spaces: dict[str, Manifest] = {}
+    inside: defaultdict[str, list[Manifest]] = defaultdict(list)
+    for each in (item for found in lists for item in found):
+        if each["kind"] == "Namespace":
+            spaces[each["metadata"]["name"]] = each
+        else:
+            inside[each["metadata"]["namespace"]].append(each)
+    return spaces, inside

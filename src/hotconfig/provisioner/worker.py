@@ -1,0 +1,147 @@
+"""One round of work on one organization: decide, carry out, record, until the lease is let go.
+
+Owns the loop that :mod:`steps` describes, and the lease while it runs. Does not choose whom to work on.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Final
+from uuid import uuid4
+
+import anyio
+
+from hotconfig.core.errors import HotConfigError
+from hotconfig.provisioner.carrying import Hands
+from hotconfig.provisioner.drift import overused
+from hotconfig.provisioner.errors import LeaseLostError
+from hotconfig.provisioner.failures import after_failure
+from hotconfig.provisioner.model import Lease, Organization, Progress
+from hotconfig.provisioner.observation import Apply, Observation, Remove, Step
+from hotconfig.provisioner.rounds import Decision
+from hotconfig.provisioner.rows import TenantRows
+from hotconfig.provisioner.steps import decide
+from hotconfig.provisioner.template import MANAGER, QUOTA, Key
+
+LEASE_S: Final = 30.0
+"""Longer than a few calls that time out: what holds it also makes it last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """What a round came to.
+
+    ``deleted``: the namespace was told to go. ``overused``: where the quota is below what is used, resource →
+    (used, allowed).
+    """
+
+    organization: Organization
+    deleted: bool = False
+    overused: Mapping[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+
+
+@dataclass(slots=True)
+class _Round:
+    """What is known in one round."""
+
+    organization: Organization
+    lease: Lease
+    may_delete: bool
+    kept_at: float
+    was_settled: bool
+    seen: Observation = field(default_factory=Observation)
+    repairs: list[str] = field(default_factory=list[str])
+    deleted: bool = False
+
+    def worked(self) -> Worked:
+        quota = (self.seen.objects or {}).get(Key("ResourceQuota", QUOTA))
+        return Worked(self.organization, self.deleted, {} if quota is None else overused(quota, quota))
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Works on organizations that are leased to it. Any number of tasks at once, one organization each."""
+
+    rows: TenantRows
+    hands: Hands
+    lease_s: float = LEASE_S
+
+    def new_lease(self) -> Lease:
+        """A lease of an owner that there never was; one for each piece of work."""
+        return Lease(f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}", self.lease_s)
+
+    async def work(self, organization: Organization, lease: Lease, *, may_delete: bool = False) -> Worked:
+        """Do what can be done now, and let the lease go. Errors of Kubernetes are recorded, not raised.
+
+        Raises:
+            LeaseLostError: another worker goes on; or something else was asked for meanwhile.
+            DatabaseUnavailableError: nothing could be recorded. The lease runs out by itself.
+        """
+        settled = organization.settled
+        now = _Round(organization, lease, may_delete, anyio.current_time(), settled)
+        try:
+            while not await self._advance(now):
+                pass
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):  # else nobody could go on before it runs out
+                await self.rows.release(organization.slug, lease.owner)
+            raise
+        return now.worked()
+
+    async def _advance(self, now: _Round) -> bool:
+        """Make one decision come true. True: the round is over."""
+        await self._keep(now)
+        try:
+            decision = decide(
+                now.organization, now.seen, self.hands.template, now=datetime.now(UTC), may_delete=now.may_delete
+            )
+            await self._carry_out(now, decision)
+        except HotConfigError as error:
+            chance = random.random()  # noqa: S311 - jitter
+            failed = after_failure(now.organization, error, now=datetime.now(UTC), chance=chance)
+            return await self._record(now, failed)
+        if decision.progress is not None:
+            return await self._record(now, decision.progress)
+        if not decision.steps:
+            await self.rows.release(now.organization.slug, now.lease.owner)
+        return not decision.steps
+
+    async def _keep(self, now: _Round) -> None:
+        if anyio.current_time() - now.kept_at < self.lease_s / 3:
+            return
+        if not await self.rows.keep(now.organization.slug, now.lease):
+            raise LeaseLostError(f"the lease of organization {now.organization.slug!r} ran out, another goes on")
+        now.kept_at = anyio.current_time()
+
+    async def _carry_out(self, now: _Round, decision: Decision) -> None:
+        if not decision.steps:
+            return
+        answers = await self.hands.carry_out(now.organization, decision.steps)
+        for step, answer in zip(decision.steps, answers, strict=True):
+            now.seen = now.seen.after(step, answer)
+        now.deleted |= decision.deletes
+        now.repairs += [f"{_named(step)} {step.why}" for step in decision.steps if isinstance(step, Apply | Remove)]
+
+    async def _record(self, now: _Round, progress: Progress) -> bool:
+        operation = now.organization.operation
+        by = MANAGER if now.was_settled or operation is None else operation.by
+        progress = replace(progress, by=progress.by or by)
+        if progress.release and now.was_settled and now.repairs and progress.event is None:
+            progress = replace(progress, event="repaired", detail={"objects": now.repairs})
+        now.organization = await self.rows.record(now.organization, now.lease.owner, progress)
+        return progress.release
+
+
+def _named(step: Step) -> str:
+    match step:
+        case Apply(manifest=manifest):
+            return f"{manifest['kind']} {manifest['metadata']['name']}"
+        case Remove(key=key):
+            return f"{key.kind} {key.name}"
+        case _:
+            return type(step).__name__
