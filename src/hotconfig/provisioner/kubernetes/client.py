@@ -14,6 +14,7 @@ import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any, Final, cast
 
 import anyio
@@ -66,7 +67,7 @@ class KubernetesClient:
         context: str | None = None,
         call_timeout_s: float = CALL_TIMEOUT_S,
     ) -> None:
-        """Read the kubeconfig; None: the service account of the pod this runs in. Nothing is sent yet.
+        """Read the kubeconfig, or the service account in a directory; None: that of the pod. Nothing is sent yet.
 
         Raises:
             KubernetesTrustError: it cannot be found or read, or names a context or certificate that is not there.
@@ -187,8 +188,7 @@ class KubernetesClient:
 
 def _connect(kubeconfig: str | PathLike[str] | None, context: str | None, timeout_s: float) -> httpx2.AsyncClient:
     try:
-        read = KubeConfig.from_service_account() if kubeconfig is None else KubeConfig.from_file(fspath(kubeconfig))
-        config = read.get(context)
+        config = _read(kubeconfig).get(context)
         assert config is not None  # noqa: S101 - get() raises without a default
         timeout = httpx2.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
         limits = httpx2.Limits(
@@ -203,6 +203,13 @@ def _connect(kubeconfig: str | PathLike[str] | None, context: str | None, timeou
         raise KubernetesTrustError(
             f"{where} cannot be used{said}. Check the path, its context and its files."
         ) from error
+
+
+def _read(kubeconfig: str | PathLike[str] | None) -> KubeConfig:
+    if kubeconfig is None:
+        return KubeConfig.from_service_account()
+    path = fspath(kubeconfig)
+    return KubeConfig.from_service_account(path) if Path(path).is_dir() else KubeConfig.from_file(path)
 
 
 @asynccontextmanager

@@ -1,0 +1,67 @@
+"""``hotconfig-provisioner`` as it is called."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hotconfig.provisioner.command import run
+from hotconfig.testing.kubernetes import KubernetesDouble
+from tests.support.provisioners import ACME, Site
+
+CREATE = ("create", "acme", "--name", "Acme", "--owner", "ann@acme.example", "--by", "ann", "--wait", "30")
+
+
+@pytest.fixture
+def site(
+    migrated_url: str, kubernetes_double: KubernetesDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Site:
+    made = Site(migrated_url, kubernetes_double, tmp_path)
+    monkeypatch.setenv("HOTCONFIG_DATABASE_URL", migrated_url)
+    monkeypatch.setenv("KUBECONFIG", str(made.kubeconfig))
+    return made
+
+
+def test_a_tenant_from_its_plan_to_its_end(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--json", *CREATE, "--dry-run"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["kind"] == "Namespace"
+    assert site.double.get(ACME) is None
+    assert run(["--json", *CREATE]) == 0
+    assert json.loads(capsys.readouterr().out)["state"] == "active"
+    assert run(["quota", "acme", "--cpu", "20", "--memory", "20Gi", "--storage", "50Gi", "--wait", "30"]) == 0
+    site.assert_open(cpu="20")
+    assert run(["offboard", "acme", "--wait", "30"]) == 0
+    capsys.readouterr()
+    assert run(["--json", "--purger", str(site.purger_config), "purge", "acme", "--wait", "30"]) == 0
+    assert json.loads(capsys.readouterr().out)["state"] == "deleted"
+    assert run(["list"]) == 0
+    assert "slug=acme  state=deleted" in capsys.readouterr().out
+
+
+def test_what_is_not_finished_says_so(site: Site) -> None:
+    assert run([*CREATE[:-1], "0"]) == 1
+    assert run(["reconcile"]) == 0
+    site.assert_open()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("get", "nobody"), 2, "there is no organization"),
+        (("create", "kube-x", "--name", "X", "--owner", "a@b.example"), 2, "reserved"),
+        (("--kubeconfig", "/nowhere", "list"), 3, "cannot be used"),
+    ],
+)
+def test_errors_say_what_to_do(
+    site: Site, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    assert run(arguments) == code
+    assert said in capsys.readouterr().err
+    assert site.double.get(ACME) is None
+
+
+def test_the_manifests_come_as_one_stream(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["manifests", "--image", "registry.example/hotconfig:1"]) == 0
+    assert "registry.example/hotconfig:1" in capsys.readouterr().out
