@@ -83,6 +83,12 @@ def python(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", module, *arguments]
 
 
+def complaints(errors: bytes) -> list[bytes]:
+    """What a program said on its standard error, but for what is true on a machine that has other things to do."""
+    slow = (b"changes were shown up to", b"state ")
+    return [line for line in errors.splitlines() if not line.startswith(slow)]
+
+
 def _end(program: subprocess.Popen[bytes]) -> None:
     if program.poll() is None:
         program.terminate()

@@ -208,7 +208,7 @@ def test_servers_may_end_before_or_after(
 def test_starting_takes_no_longer_than_it_says(deaf_database: str) -> None:
     client = hotconfig.HotConfig(deaf_database)
     begun_s = time.monotonic()
-    with pytest.raises(hotconfig.DatabaseUnavailableError, match=r"within 1\.0 s"):
+    with pytest.raises(hotconfig.DatabaseUnavailableError, match=r"within 1 s"):
         client.start(timeout=1.0)
     assert time.monotonic() - begun_s < 1.9, "and not for the thread that still waits for PostgreSQL"
     client.close()

@@ -165,6 +165,7 @@ def test_a_write_whose_outcome_cannot_be_learnt_says_so_and_what_to_look_for(des
 # Killed, restarted, in recovery ------------------------------------------------------------------------------
 
 
+@pytest.mark.long  # has failed once, on a busy machine, in a way that is not understood yet
 def test_what_was_acknowledged_survives_every_crash(own_postgres: EmbeddedPostgres, redis_url: str) -> None:
     migrate(own_postgres.url)
     acknowledged: list[int] = []
@@ -179,7 +180,9 @@ def test_what_was_acknowledged_survives_every_crash(own_postgres: EmbeddedPostgr
             while not stop.is_set():
                 number += 1
                 with contextlib.suppress(hotconfig.RetryableError):
-                    acknowledged.append(client.store.set(ai, threshold=number % 97 / 100, by=BY).revision)
+                    commit = client.store.set(ai, threshold=number / 1_000_000, by=BY)
+                    assert commit.changed
+                    acknowledged.append(commit.revision)
 
         writer = threading.Thread(target=write)
         writer.start()
