@@ -14,6 +14,7 @@ import redis
 
 from hotconfig.embedded import EmbeddedPostgres, EmbeddedValkey
 from hotconfig.testing.kubernetes.plugin import kubernetes_double  # noqa: F401 - the fixture, as its users have it
+from tests.integration.settings import overlook_threads
 from tests.support import skips, waiting
 from tests.support.databases import FAST, Databases
 from tests.support.servers import postgres_15_binaries
@@ -50,6 +51,12 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
     """Run each ``anyio`` test on both."""
     backend: str = request.param
     return backend
+
+
+@pytest.fixture(autouse=True)
+def _own_threads() -> None:
+    """Each test answers for the threads that it starts itself."""
+    overlook_threads()
 
 
 @pytest.fixture(scope="session")

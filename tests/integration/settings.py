@@ -113,6 +113,16 @@ def query(database_url: str, statement: str) -> list[tuple[Any, ...]]:
         return connection.execute(sql.SQL(statement)).fetchall()
 
 
+_left_behind: set[threading.Thread] = set()
+
+
+def overlook_threads() -> None:
+    """Called before each test: what earlier ones left behind is not for this one to answer for."""
+    _left_behind.clear()
+    _left_behind.update(threading.enumerate())
+
+
 def named_threads() -> list[str]:
-    """The library's threads that run in this process."""
-    return sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("hotconfig"))
+    """The names of hotconfig's threads that this test has started and that still run."""
+    running = (thread for thread in threading.enumerate() if thread not in _left_behind)
+    return sorted(thread.name for thread in running if thread.name.startswith("hotconfig"))
