@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import statistics
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +23,8 @@ from tests.support.redis_servers import RedisProcess
 from tests.support.waiting import eventually
 
 PUBSUB_LIMIT = 200_000
+RESTARTS = int(os.environ.get("HOTCONFIG_ROUNDS", "20"))
+"""How often the long test kills and restarts the server."""
 
 
 @pytest.fixture
@@ -47,12 +51,11 @@ def test_a_killed_server_that_comes_back_is_resubscribed_and_what_was_missed_is_
 
 
 @pytest.mark.long
-def test_within_a_second_of_its_return_a_new_change_is_seen_twenty_times(
-    migrated_url: str, server: RedisProcess
-) -> None:
+@pytest.mark.timeout(RESTARTS * 30)
+def test_within_a_second_of_its_return_a_new_change_is_seen_every_time(migrated_url: str, server: RedisProcess) -> None:
     took_s: list[float] = []
     with pair(migrated_url, server.url) as both:
-        for outage in range(20):
+        for outage in range(RESTARTS):
             both.hears()
             server.kill()
             eventually(both.is_away, PATIENCE_S)
@@ -62,6 +65,7 @@ def test_within_a_second_of_its_return_a_new_change_is_seen_twenty_times(
             begun_s = monotonic()
             eventually(lambda: both.shows(both.write()), PATIENCE_S)
             took_s.append(monotonic() - begun_s)
+    print(f"{RESTARTS} restarts: p50 {statistics.median(took_s):.3f} s, max {max(took_s):.3f} s")  # noqa: T201
     assert max(took_s) < 1.0, took_s
 
 
