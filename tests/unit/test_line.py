@@ -14,6 +14,7 @@ from hotconfig.core.line import MAX_WAITING, Followed, Line, head_of
 from hotconfig.core.listeners import Changed
 from hotconfig.core.live import current
 from hotconfig.core.outcomes import Applied, Duplicate, NeedsRead, Outcome, Rejected, Stage, Stale
+from hotconfig.core.status import Counters
 from tests.support import chains
 from tests.support.chains import Truth, published, signed
 
@@ -417,6 +418,22 @@ def test_a_restored_backup_wins_loudly(caplog: pytest.LogCaptureFixture) -> None
     assert [change.rewound for change in rig.told] == [True]
     assert "restored or failed over" in caplog.text
     assert rig.hear(rig.truth.commit(threshold="0.4")) == [Applied("ai", 2, frozenset({"threshold"}))]
+
+
+def test_a_restored_backup_that_does_not_validate_counts_at_once_and_is_told_when_its_values_are_shown() -> None:
+    rig = Rig()
+    rig.hear(*(rig.truth.commit(threshold=text) for text in ("none", "0.2", "0.3")))
+    rig.told.clear()
+    rig.truth.restore(1)
+    counters = Counters()
+    counters.count(rig.load())
+    assert (rig.live.threshold, rig.followed.head) == (0.3, rig.truth.head)
+    assert (counters.rewinds, counters.rejected) == (1, {"validate": 1})
+    for text in ("0.4", "0.5"):
+        for outcome in rig.hear(rig.truth.commit(threshold=text)):
+            counters.count(outcome)
+    assert counters.rewinds == 1
+    assert [change.rewound for change in rig.told] == [True, False]
 
 
 def test_after_a_restore_nobody_waits_for_what_never_happened() -> None:

@@ -147,9 +147,9 @@ class Law(RuleBasedStateMachine):
 
     def load(self, loaded: Loaded) -> None:
         self.may_rewind = not (loaded.known or loaded.in_recovery)
-        told = len(self.told)
+        owed, told = self.followed.rewound, len(self.told)
         self.line.load(loaded)
-        assert all(change.rewound <= self.may_rewind for change in self.told[told:])
+        assert all(change.rewound <= (self.may_rewind or owed) for change in self.told[told:])
 
     # the law
 

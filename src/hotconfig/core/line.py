@@ -75,12 +75,13 @@ class Followed(Generic[M]):
     base: dict[str, str | None] = field(default_factory=dict[str, "str | None"], repr=False)
     echoes: set[str] = field(default_factory=set[str])
     stand_in: StandIn | None = None
+    rewound: bool = False
 
     # lenient: at the first load, keys that do not validate fall back to defaults; ``replaced`` are those. accepted:
     # change sets that ``head`` and ``texts`` include already and the live object does not; ``base`` are the texts
     # before the first of them. waiting: change sets by the parent that is missing here. echoes: keys whose plain
     # message, still to come, will be empty and will prove nothing. stand_in: what is shown is not yet PostgreSQL's
-    # word.
+    # word. rewound: PostgreSQL went back, and what is shown has not followed yet, because it would not validate.
 
     @property
     def service(self) -> str:
@@ -96,6 +97,7 @@ class Followed(Generic[M]):
             shown=self.shown,
             stand_in=self.stand_in,
             inherited=self.head or self.inherited,
+            rewound=self.rewound,
         )
 
 
@@ -195,6 +197,7 @@ class Line:
                     loaded.head,
                 )
                 followed.waiting.clear()
+                followed.rewound = True
                 return self._adopt(followed, loaded, applied({}, loaded.changes), rewound=True)
 
     def _hint(self, followed: Followed[Any], hint: Hint) -> Outcome:
@@ -282,7 +285,8 @@ class Line:
     def _show(self, followed: Followed[Any], built: Built[Any], head: Head, story: _Story) -> Outcome:
         followed.unknown, followed.problems, followed.replaced = built.unknown, built.problems, built.replaced
         if built.instance is None:
-            return _rejected(followed, head, built.problems)
+            return _rejected(followed, head, built.problems, rewound=story.rewound)
+        went_back, followed.rewound = followed.rewound, False
         old = followed.current
         if old is None or followed.live is None:
             followed.live = new_live(built.instance)
@@ -304,7 +308,7 @@ class Line:
                     story.by,
                     story.reason,
                     story.at,
-                    story.rewound,
+                    went_back,
                 )
             )
         followed.current = built.instance
@@ -340,13 +344,13 @@ class _Story(NamedTuple):
         return cls(last.by, reason, last.at)
 
 
-def _rejected(followed: Followed[Any], head: Head, problems: Mapping[str, str]) -> Rejected:
+def _rejected(followed: Followed[Any], head: Head, problems: Mapping[str, str], *, rewound: bool) -> Rejected:
     blueprint, shown = followed.blueprint, followed.shown
     why = explained(
         followed.service, problems, stored=followed.texts.keys() & blueprint.keys, pinned=blueprint.pins.keys()
     )
     revision = shown.revision if shown is not None else None
-    return Rejected(followed.service, head.revision, Stage.VALIDATE, problems, why, revision)
+    return Rejected(followed.service, head.revision, Stage.VALIDATE, problems, why, revision, rewound)
 
 
 def head_of(followed: Followed[Any]) -> Head:

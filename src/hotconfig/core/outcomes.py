@@ -62,7 +62,7 @@ class Rejected:
     """Turned away. At ``VALIDATE`` the head moved, but the live object keeps its last good values.
 
     ``problems`` maps keys to reasons, without values; ``why`` is a sentence on where they came from and how to mend
-    them. ``shown`` is the revision that stays, if there is one.
+    them. ``shown`` is the revision that stays, if there is one. ``rewound``: PostgreSQL went back.
     """
 
     service: str | None
@@ -71,6 +71,7 @@ class Rejected:
     problems: Mapping[str, str]
     why: str = field(default="", compare=False)
     shown: int | None = field(default=None, compare=False)
+    rewound: bool = field(default=False, compare=False)
 
 
 Outcome = Applied | Duplicate | Stale | NeedsRead | Rejected

@@ -82,7 +82,8 @@ class Counters:
                 self.duplicates += 1
             case NeedsRead():
                 self.hints += 1
-            case Rejected(stage=stage):
+            case Rejected(stage=stage, rewound=rewound):
+                self.rewinds += rewound
                 self.rejected[stage.value] = self.rejected.get(stage.value, 0) + 1
             case _:
                 self.outdated += 1
