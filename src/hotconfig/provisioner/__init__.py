@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hotconfig.provisioner.following import Result as Result
     from hotconfig.provisioner.kubernetes.client import KubernetesClient as KubernetesClient
     from hotconfig.provisioner.model import Adoption as Adoption
     from hotconfig.provisioner.model import CreateOrganization as CreateOrganization
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from hotconfig.provisioner.model import State as State
     from hotconfig.provisioner.provisioner import Bounds as Bounds
     from hotconfig.provisioner.provisioner import Provisioner as Provisioner
-    from hotconfig.provisioner.provisioner import Result as Result
     from hotconfig.provisioner.reconciler import Reconciled as Reconciled
     from hotconfig.provisioner.sync import SyncProvisioner as SyncProvisioner
     from hotconfig.provisioner.template import TenantTemplate as TenantTemplate
@@ -39,7 +39,7 @@ _HOME = {
     "State": "model",
     "Bounds": "provisioner",
     "Provisioner": "provisioner",
-    "Result": "provisioner",
+    "Result": "following",
     "Reconciled": "reconciler",
     "SyncProvisioner": "sync",
     "TenantTemplate": "template",

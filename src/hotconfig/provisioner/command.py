@@ -19,9 +19,10 @@ from typing import Any, Final
 import anyio
 
 from hotconfig.core.errors import ConfigurationError, HotConfigError, UsageError
+from hotconfig.provisioner.following import Asking, Result
 from hotconfig.provisioner.manifests import as_yaml, manifests
 from hotconfig.provisioner.model import Adoption, CreateOrganization, Quota
-from hotconfig.provisioner.provisioner import Asking, Provisioner, Result
+from hotconfig.provisioner.provisioner import Provisioner
 
 NOT_FINISHED: Final = 1
 INTERRUPTED: Final = 130

@@ -6,80 +6,49 @@ the tenant stands when the call returns. What is left over, any worker carries o
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from os import PathLike
 from types import TracebackType
-from typing import Any, Final, Required, Self, TypedDict, Unpack
-from uuid import UUID, uuid4
+from typing import Any, Self, Unpack
+from uuid import UUID
 
 import anyio
 
-from hotconfig.core.errors import HotConfigError, NotStartedError
+from hotconfig.core.errors import NotStartedError
 from hotconfig.postgres.tenants import PostgresTenants
-from hotconfig.provisioner import errors
 from hotconfig.provisioner.carrying import Hands
 from hotconfig.provisioner.errors import (
-    KubernetesRefusedError,
     KubernetesTrustError,
     LeaseLostError,
-    NameTakenError,
-    UnknownOrganizationError,
     WrongStateError,
 )
+from hotconfig.provisioner.following import Asking, Following, Result, request_of
 from hotconfig.provisioner.kubernetes.port import KubernetesPort
 from hotconfig.provisioner.model import (
     Adoption,
-    Asked,
     CreateOrganization,
     IsolationReceipt,
-    Lease,
-    Operation,
     OperationKind,
-    OperationState,
     Organization,
     Past,
     Planned,
     Progress,
     Quota,
     QuotaTexts,
-    Request,
     State,
-    make_request,
 )
-from hotconfig.provisioner.names import group_of, namespace_of
-from hotconfig.provisioner.observation import Look, Observation
-from hotconfig.provisioner.plan import plan
+from hotconfig.provisioner.names import group_of
+from hotconfig.provisioner.preview import Preview
 from hotconfig.provisioner.probes import probe_isolation
 from hotconfig.provisioner.reconciler import MAX_DELETIONS, SIDE_BY_SIDE, Reconciled, Reconciler
 from hotconfig.provisioner.rows import TenantRows
-from hotconfig.provisioner.steps import decide
 from hotconfig.provisioner.template import MANAGER, TenantTemplate
-from hotconfig.provisioner.worker import LEASE_S, Worked, Worker
-
-logger = logging.getLogger("hotconfig.provisioner")
-
-WAIT_S: Final = 10.0
-FIRST_PAUSE_S: Final = 0.02
-LONGEST_PAUSE_S: Final = 0.5
+from hotconfig.provisioner.worker import LEASE_S, Worker
 
 Kube = KubernetesPort | str | PathLike[str] | None
 """How Kubernetes is reached: a port, the path of a kubeconfig, or None: the service account of the pod."""
-
-
-class Asking(TypedDict, total=False):
-    """What every request says beside what it wants."""
-
-    by: Required[str]
-    """Who asks, for the histories."""
-    idempotency_key: str
-    """The same key is the same operation. By default, each call is a new one."""
-    reason: str | None
-    wait_s: float
-    """How long the call waits for the operation, in seconds; 0: it is stored and left to a reconciler."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,34 +67,13 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """The answer to a request.
-
-    Attributes:
-        organization, operation: As they were last seen.
-        made: False if this idempotency key had asked for the same before.
-        overused: Where the quota is below what is used: resource → (used, allowed). Nothing running is stopped, but
-            nothing more starts.
-    """
-
-    organization: Organization
-    operation: Operation
-    made: bool
-    overused: Mapping[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
-
-    @property
-    def finished(self) -> bool:
-        """Whether it is carried out. If not, answer 202 and follow ``operation.id``."""
-        return self.operation.finished
-
-
-@dataclass(frozen=True, slots=True)
 class _Parts:
     """What there is between opening and closing."""
 
     rows: TenantRows
     hands: Hands
     worker: Worker
+    following: Following
     reconciler: Reconciler
 
 
@@ -180,7 +128,7 @@ class Provisioner:
             worker = Worker(rows, hands, self._bounds.lease_s)
             bounds = self._bounds
             reconciler = Reconciler(worker, max_deletions=bounds.max_deletions, side_by_side=bounds.side_by_side)
-            self._parts = _Parts(rows, hands, worker, reconciler)
+            self._parts = _Parts(rows, hands, worker, Following(rows, worker), reconciler)
             self._stack = stack.pop_all()
         return self
 
@@ -201,10 +149,10 @@ class Provisioner:
                 ``failed``; mend the cause and ``adopt``.
             DatabaseUnavailableError: ask again with the same key.
         """
-        request = _request(wanted.as_json(), asking)
-        lease = self._lease(asking)
+        request = request_of(wanted.as_json(), asking)
+        lease = self._open.following.lease(asking)
         asked = await self._open.rows.create_organization(wanted.new(), request, lease=lease)
-        return await self._follow(asked, lease, asking)
+        return await self._open.following.follow(asked, lease, asking)
 
     async def set_quota(self, slug: str, quota: Quota, **asking: Unpack[Asking]) -> Result:
         """Change a quota; when it is finished, it is in force. Look at ``Result.overused`` after lowering one.
@@ -289,17 +237,7 @@ class Provisioner:
             NameTakenError, UnknownOrganizationError
             NamespaceConflictError: the namespace is somebody else's.
         """
-        organization = await self._planned(wanted)
-        if quota is not None:
-            organization = replace(organization, quota=quota.texts())
-        namespace = organization.namespace or namespace_of(organization.slug)
-        seen = Observation().after(Look(namespace), await self._open.hands.look(namespace))
-        now = datetime.now(UTC)
-        lines = plan(organization, seen, self._template, now=now)
-        progress = decide(organization, seen, self._template, now=now).progress
-        if progress is not None and progress.error is not None:
-            raise _failed(progress.error)
-        return lines
+        return await Preview(self._open.rows, self._open.hands).plan(wanted, quota=quota)
 
     async def isolation_receipt(self, slug: str) -> IsolationReceipt:
         """Make the isolation probes now, and keep what they show. Look at ``breaches`` and ``not_made``.
@@ -367,9 +305,6 @@ class Provisioner:
         await client.open()
         return client
 
-    def _lease(self, asking: Asking) -> Lease | None:
-        return self._open.worker.new_lease() if asking.get("wait_s", WAIT_S) > 0 else None
-
     async def _ask(
         self,
         slug: str,
@@ -380,89 +315,9 @@ class Provisioner:
         quota: QuotaTexts | None = None,
         retention_s: float = 0.0,
     ) -> Result:
-        lease = self._lease(asking)
-        request = _request({"slug": slug, "kind": kind.value, **body}, asking)
+        lease = self._open.following.lease(asking)
+        request = request_of({"slug": slug, "kind": kind.value, **body}, asking)
         asked = await self._open.rows.begin_operation(
             slug, kind, request, quota=quota, retention_s=retention_s, lease=lease
         )
-        return await self._follow(asked, lease, asking)
-
-    async def _follow(self, asked: Asked, lease: Lease | None, asking: Asking) -> Result:
-        """Work on it while that helps, and look on while another does; until it is finished or the time is over."""
-        result = Result(asked.organization, asked.operation, asked.made)
-        with anyio.move_on_after(asking.get("wait_s", WAIT_S)):
-            pause_s = FIRST_PAUSE_S
-            while not result.finished and lease is not None:
-                result = await self._advance(result, lease)
-                if not result.finished:
-                    await anyio.sleep(pause_s)
-                    pause_s = min(LONGEST_PAUSE_S, pause_s * 1.5)
-                    lease = self._open.worker.new_lease()
-        if result.operation.state is OperationState.FAILED:
-            raise _failed(result.operation.error or {})
-        return result
-
-    async def _advance(self, result: Result, lease: Lease) -> Result:
-        """A round, if it is ours to make; then how it stands."""
-        worked: Worked | None = None
-        leased = await self._leased(result.organization, lease)
-        if leased is not None:
-            may_delete = result.operation.kind is OperationKind.PURGE
-            try:
-                worked = await self._open.worker.work(leased, lease, may_delete=may_delete)
-            except LeaseLostError:
-                logger.info("organization %s: another worker goes on", leased.slug)
-        known = None if worked is None else worked.organization
-        if known is not None and known.operation is not None and known.operation.id == result.operation.id:
-            asked = Asked(known.operation, known, made=result.made)
-        else:
-            asked = await self._open.rows.operation(result.operation.id) or Asked(
-                result.operation, result.organization, made=result.made
-            )
-        return Result(
-            asked.organization, asked.operation, result.made, result.overused if worked is None else worked.overused
-        )
-
-    async def _leased(self, organization: Organization, lease: Lease) -> Organization | None:
-        """The organization, if it is leased to us or can be now and is due."""
-        if organization.lease_owner == lease.owner:
-            return organization
-        due = organization.next_attempt_at is not None and organization.next_attempt_at <= datetime.now(UTC)
-        if not due:
-            return None
-        return next(iter(await self._open.rows.lease(lease, slug=organization.slug)), None)
-
-    async def _planned(self, wanted: CreateOrganization | str) -> Organization:
-        if isinstance(wanted, str):
-            return await self.get(wanted)
-        try:
-            await self.get(wanted.slug)
-        except UnknownOrganizationError:
-            new = wanted.new()
-            return Organization(
-                new.slug,
-                uuid4(),
-                new.name,
-                new.owner_email,
-                State.PROVISIONING,
-                datetime.now(UTC),
-                new.quota,
-                namespace=namespace_of(new.slug),
-            )
-        raise NameTakenError(f"there is an organization {wanted.slug!r} already. Choose another name.")
-
-
-def _request(body: dict[str, Any], asking: Asking) -> Request:
-    key = asking.get("idempotency_key") or uuid4().hex
-    return make_request(body, idempotency_key=key, by=asking["by"], reason=asking.get("reason"))
-
-
-def _failed(error: Mapping[str, Any]) -> HotConfigError:
-    """The error that made an operation fail, by its code."""
-    code, message = str(error.get("code", "")), str(error.get("message", "it failed"))
-    if code == "superseded":
-        return WrongStateError(f"{message}: look at the organization")
-    kind = getattr(errors, f"{code}Error", None) if code else None
-    if isinstance(kind, type) and issubclass(kind, HotConfigError):
-        return kind(message)
-    return KubernetesRefusedError(message)
+        return await self._open.following.follow(asked, lease, asking)
