@@ -22,7 +22,7 @@ from hotconfig.provisioner.drift import overused
 from hotconfig.provisioner.errors import LeaseLostError
 from hotconfig.provisioner.failures import after_failure
 from hotconfig.provisioner.model import Lease, Organization, Progress
-from hotconfig.provisioner.observation import Apply, Observation, Remove, Step
+from hotconfig.provisioner.observation import Apply, Known, Observation, Remove, Step
 from hotconfig.provisioner.rounds import Decision
 from hotconfig.provisioner.rows import TenantRows
 from hotconfig.provisioner.steps import decide
@@ -30,6 +30,8 @@ from hotconfig.provisioner.template import MANAGER, QUOTA, Key
 
 LEASE_S: Final = 30.0
 """Longer than a few calls that time out: what holds it also makes it last."""
+REMEMBERED: Final = 10_000
+"""Organizations whose UIDs a worker remembers, at about 300 bytes each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +56,33 @@ class _Round:
     may_delete: bool
     kept_at: float
     was_settled: bool
-    seen: Observation = field(default_factory=Observation)
+    seen: Observation
     repairs: list[str] = field(default_factory=list[str])
     deleted: bool = False
 
     def worked(self) -> Worked:
         quota = (self.seen.objects or {}).get(Key("ResourceQuota", QUOTA))
         return Worked(self.organization, self.deleted, {} if quota is None else overused(quota, quota))
+
+
+class Memory:
+    """The UIDs that rounds saw last, of so many organizations; whoever is not among them is looked at first."""
+
+    def __init__(self, most: int = REMEMBERED) -> None:
+        self._most = most
+        self._known: dict[str, Known] = {}
+
+    def of(self, slug: str) -> Known | None:
+        """What was seen of it last, if anything."""
+        return self._known.get(slug)
+
+    def keep(self, slug: str, known: Known | None) -> None:
+        """Remember, and forget the longest known one when there are too many."""
+        self._known.pop(slug, None)
+        if known is not None:
+            self._known[slug] = known
+        if len(self._known) > self._most:
+            del self._known[next(iter(self._known))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +92,7 @@ class Worker:
     rows: TenantRows
     hands: Hands
     lease_s: float = LEASE_S
+    memory: Memory = field(default_factory=Memory)
 
     def new_lease(self) -> Lease:
         """A lease of an owner that there never was; one for each piece of work."""
@@ -83,7 +106,8 @@ class Worker:
             DatabaseUnavailableError: nothing could be recorded. The lease runs out by itself.
         """
         settled = organization.settled
-        now = _Round(organization, lease, may_delete, anyio.current_time(), settled)
+        seen = Observation(known=self.memory.of(organization.slug))
+        now = _Round(organization, lease, may_delete, anyio.current_time(), settled, seen)
         try:
             while not await self._advance(now):
                 pass
@@ -91,6 +115,7 @@ class Worker:
             with anyio.CancelScope(shield=True):  # else nobody could go on before it runs out
                 await self.rows.release(organization.slug, lease.owner)
             raise
+        self.memory.keep(organization.slug, now.seen.uids())
         return now.worked()
 
     async def _advance(self, now: _Round) -> bool:
