@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Final, Required, TypedDict
 from uuid import uuid4
 
@@ -100,7 +99,7 @@ class Following:
     async def _advance(self, result: Result, lease: Lease) -> Result:
         """A round, if it is ours to make; then how it stands."""
         worked: Worked | None = None
-        leased = await self._leased(result.organization, lease)
+        leased = await self._leased(result, lease)
         if leased is not None:
             may_delete = result.operation.kind is OperationKind.PURGE
             try:
@@ -118,14 +117,14 @@ class Following:
             asked.organization, asked.operation, result.made, result.overused if worked is None else worked.overused
         )
 
-    async def _leased(self, organization: Organization, lease: Lease) -> Organization | None:
+    async def _leased(self, result: Result, lease: Lease) -> Organization | None:
         """The organization, if it is leased to us or can be now and is due."""
-        if organization.lease_owner == lease.owner:
-            return organization
-        due = organization.next_attempt_at is not None and organization.next_attempt_at <= datetime.now(UTC)
-        if not due:
+        if result.organization.lease_owner == lease.owner:
+            return result.organization
+        asked = await self.rows.operation(result.operation.id)
+        if asked is None or asked.operation.finished or not asked.organization.is_due:
             return None
-        return next(iter(await self.rows.lease(lease, slug=organization.slug)), None)
+        return next(iter(await self.rows.lease(lease, slug=asked.organization.slug)), None)
 
 
 def request_of(body: dict[str, Any], asking: Asking) -> Request:

@@ -31,7 +31,7 @@ class Preview:
             organization = replace(organization, quota=quota.texts())
         namespace = organization.namespace or namespace_of(organization.slug)
         seen = Observation().after(Look(namespace), await self.hands.look(namespace))
-        template, now = self.hands.template, datetime.now(UTC)
+        template, now = self.hands.template, organization.read_at
         lines = plan(organization, seen, template, now=now)
         progress = decide(organization, seen, template, now=now).progress
         if progress is not None and progress.error is not None:
@@ -54,5 +54,6 @@ class Preview:
                 datetime.now(UTC),
                 new.quota,
                 namespace=namespace_of(new.slug),
+                read_at=datetime.now(UTC),
             )
         raise NameTakenError(f"there is an organization {wanted.slug!r} already. Choose another name.")

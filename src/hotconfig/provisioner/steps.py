@@ -317,8 +317,7 @@ class _Work(Round):
                 observed_generation=self.organization.generation,
                 conditions=(),
                 quarantine_s=self.template.quarantine_s,
-                event="deleted",
-                detail={"why": why},
+                reason=why,
                 idle=True,
                 release=True,
             )

@@ -10,7 +10,6 @@ import random
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Final
 from uuid import uuid4
 
@@ -121,14 +120,13 @@ class Worker:
     async def _advance(self, now: _Round) -> bool:
         """Make one decision come true. True: the round is over."""
         await self._keep(now)
+        at = now.organization.read_at
         try:
-            decision = decide(
-                now.organization, now.seen, self.hands.template, now=datetime.now(UTC), may_delete=now.may_delete
-            )
+            decision = decide(now.organization, now.seen, self.hands.template, now=at, may_delete=now.may_delete)
             await self._carry_out(now, decision)
         except HotConfigError as error:
             chance = random.random()  # noqa: S311 - jitter
-            failed = after_failure(now.organization, error, now=datetime.now(UTC), chance=chance)
+            failed = after_failure(now.organization, error, now=at, chance=chance)
             return await self._record(now, failed)
         if decision.progress is not None:
             return await self._record(now, decision.progress)
