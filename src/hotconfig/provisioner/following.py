@@ -26,6 +26,7 @@ from hotconfig.provisioner.model import (
     Request,
     make_request,
 )
+from hotconfig.provisioner.progress import Tell, news, nobody
 from hotconfig.provisioner.rows import TenantRows
 from hotconfig.provisioner.worker import Worked, Worker
 
@@ -46,6 +47,8 @@ class Asking(TypedDict, total=False):
     reason: str | None
     wait_s: float
     """How long the call waits for the operation, in seconds; 0: it is stored and left to a reconciler."""
+    on_progress: Tell
+    """Is told a line for each step and condition meanwhile, in the event loop: it must neither wait nor raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ class Following:
         with anyio.move_on_after(asking.get("wait_s", WAIT_S)):
             pause_s = FIRST_PAUSE_S
             while not result.finished and lease is not None:
-                result = await self._advance(result, lease)
+                result = await self._advance(result, lease, asking.get("on_progress", nobody))
                 if not result.finished:
                     await anyio.sleep(pause_s)
                     pause_s = min(LONGEST_PAUSE_S, pause_s * 1.5)
@@ -96,14 +99,14 @@ class Following:
             raise failed(result.operation.error or {})
         return result
 
-    async def _advance(self, result: Result, lease: Lease) -> Result:
+    async def _advance(self, result: Result, lease: Lease, tell: Tell) -> Result:
         """A round, if it is ours to make; then how it stands."""
         worked: Worked | None = None
         leased = await self._leased(result, lease)
         if leased is not None:
             may_delete = result.operation.kind is OperationKind.PURGE
             try:
-                worked = await self.worker.work(leased, lease, may_delete=may_delete)
+                worked = await self.worker.work(leased, lease, may_delete=may_delete, tell=tell)
             except LeaseLostError:
                 logger.info("organization %s: another worker goes on", leased.slug)
         known = None if worked is None else worked.organization
@@ -113,6 +116,8 @@ class Following:
             asked = await self.rows.operation(result.operation.id) or Asked(
                 result.operation, result.organization, made=result.made
             )
+            for line in news(result.organization, asked.organization):
+                tell(line)
         return Result(
             asked.organization, asked.operation, result.made, result.overused if worked is None else worked.overused
         )

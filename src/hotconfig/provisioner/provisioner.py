@@ -6,7 +6,7 @@ the tenant stands when the call returns. What is left over, any worker carries o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from os import PathLike
@@ -230,14 +230,25 @@ class Provisioner:
         asked = await self._open.rows.operation(operation_id)
         return None if asked is None else Result(asked.organization, asked.operation, made=False)
 
-    async def plan(self, wanted: CreateOrganization | str, *, quota: Quota | None = None) -> tuple[Planned, ...]:
+    async def plan(
+        self,
+        wanted: CreateOrganization | str,
+        *,
+        quota: Quota | None = None,
+        operation: OperationKind | None = None,
+        adoption: Adoption = Adoption.NEVER,
+    ) -> tuple[Planned, ...]:
         """What carrying out would change in Kubernetes, changing nothing: for a new tenant, or for one that is there.
 
+        With ``operation``, what would change if that were asked for now; without, what has drifted or is under way.
+
         Raises:
-            NameTakenError, UnknownOrganizationError
+            NameTakenError, UnknownOrganizationError, WrongStateError, DeletionProtectedError
             NamespaceConflictError: the namespace is somebody else's.
         """
-        return await Preview(self._open.rows, self._open.hands).plan(wanted, quota=quota)
+        return await Preview(self._open.rows, self._open.hands).plan(
+            wanted, quota=quota, operation=operation, adoption=adoption
+        )
 
     async def isolation_receipt(self, slug: str) -> IsolationReceipt:
         """Make the isolation probes now, and keep what they show. Look at ``breaches`` and ``not_made``.
@@ -278,9 +289,12 @@ class Provisioner:
         """
         return await self._open.reconciler.once()
 
-    async def run(self, *, interval_s: float = 30.0) -> None:
-        """Reconcile again and again, until cancelled; what time heals is logged and tried again."""
-        await self._open.reconciler.run(interval_s=interval_s)
+    async def run(self, *, interval_s: float = 30.0, on_cycle: Callable[[Reconciled], None] | None = None) -> None:
+        """Reconcile again and again, until cancelled; what time heals is logged and tried again.
+
+        ``on_cycle`` is told of each cycle, in the event loop: it must neither wait nor raise.
+        """
+        await self._open.reconciler.run(interval_s=interval_s, on_cycle=on_cycle)
 
     # inside
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -91,7 +91,7 @@ class Reconciler:
             unavailable=unavailable,
         )
 
-    async def run(self, *, interval_s: float = 30.0) -> None:
+    async def run(self, *, interval_s: float = 30.0, on_cycle: Callable[[Reconciled], None] | None = None) -> None:
         """Cycle after cycle, until cancelled. What time heals is logged and tried again.
 
         Raises:
@@ -100,6 +100,8 @@ class Reconciler:
         while True:
             try:
                 found = await self.once()
+                if on_cycle is not None:
+                    on_cycle(found)
                 if found.worked or found.held:
                     logger.info("worked on %d organizations, held %d", len(found.worked), len(found.held))
             except RetryableError as error:

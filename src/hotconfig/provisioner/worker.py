@@ -22,6 +22,7 @@ from hotconfig.provisioner.errors import LeaseLostError
 from hotconfig.provisioner.failures import after_failure
 from hotconfig.provisioner.model import Lease, Organization, Progress
 from hotconfig.provisioner.observation import Apply, Known, Observation, Remove, Step
+from hotconfig.provisioner.progress import Tell, news, nobody, told
 from hotconfig.provisioner.rounds import Decision
 from hotconfig.provisioner.rows import TenantRows
 from hotconfig.provisioner.steps import decide
@@ -56,6 +57,7 @@ class _Round:
     kept_at: float
     was_settled: bool
     seen: Observation
+    tell: Tell
     repairs: list[str] = field(default_factory=list[str])
     deleted: bool = False
 
@@ -97,7 +99,9 @@ class Worker:
         """A lease of an owner that there never was; one for each piece of work."""
         return Lease(f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}", self.lease_s)
 
-    async def work(self, organization: Organization, lease: Lease, *, may_delete: bool = False) -> Worked:
+    async def work(
+        self, organization: Organization, lease: Lease, *, may_delete: bool = False, tell: Tell = nobody
+    ) -> Worked:
         """Do what can be done now, and let the lease go. Errors of Kubernetes are recorded, not raised.
 
         Raises:
@@ -106,7 +110,7 @@ class Worker:
         """
         settled = organization.settled
         seen = Observation(known=self.memory.of(organization.slug))
-        now = _Round(organization, lease, may_delete, anyio.current_time(), settled, seen)
+        now = _Round(organization, lease, may_delete, anyio.current_time(), settled, seen, tell)
         try:
             while not await self._advance(now):
                 pass
@@ -146,6 +150,7 @@ class Worker:
             return
         answers = await self.hands.carry_out(now.organization, decision.steps)
         for step, answer in zip(decision.steps, answers, strict=True):
+            now.tell(told(step))
             now.seen = now.seen.after(step, answer)
         now.deleted |= decision.deletes
         now.repairs += [f"{_named(step)} {step.why}" for step in decision.steps if isinstance(step, Apply | Remove)]
@@ -156,7 +161,10 @@ class Worker:
         progress = replace(progress, by=progress.by or by)
         if progress.release and now.was_settled and now.repairs and progress.event is None:
             progress = replace(progress, event="repaired", detail={"objects": now.repairs})
+        before = now.organization
         now.organization = await self.rows.record(now.organization, now.lease.owner, progress)
+        for line in news(before, now.organization):
+            now.tell(line)
         return progress.release
 
 
