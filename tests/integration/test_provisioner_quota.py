@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hotconfig.provisioner import Quota, State
+from hotconfig.provisioner import State
 from hotconfig.provisioner.model import ConditionKind
 from hotconfig.testing.kubernetes import KubernetesDouble
 from tests.support.provisioners import ACME, LARGER, QUOTA, Site, acme
@@ -81,33 +81,3 @@ def made_anew(site: Site) -> None:
     eventually(lambda: site.double.get(ACME) is None)
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "org-acme"}}
     assert site.double.request("POST", "/api/v1/namespaces", body, user="admin").code == 201
-
-
-async def test_a_quota_below_what_is_used_is_told_with_the_figures(site: Site) -> None:
-    async with site.provisioner() as provisioner:
-        await provisioner.create_organization(acme(), by="ann", wait_s=WAIT_S)
-        use(site, cpu="4")
-        result = await provisioner.set_quota("acme", Quota("1", "20Gi", "10Gi"), by="ann", wait_s=WAIT_S)
-    assert result.finished
-    assert result.overused["requests.cpu"] == ("4", "1")
-
-
-def use(site: Site, *, cpu: str) -> None:
-    """A pod of the tenant's, and the controller has counted it."""
-    secure = {
-        "allowPrivilegeEscalation": False,
-        "capabilities": {"drop": ["ALL"]},
-        "runAsNonRoot": True,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
-    sizes = {"cpu": cpu, "memory": "1Gi"}
-    container = {
-        "name": "one",
-        "image": "one",
-        "securityContext": secure,
-        "resources": {"requests": sizes, "limits": sizes},
-    }
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"}, "spec": {"containers": [container]}}
-    answer = site.double.request("POST", f"{ACME}/pods", pod, user="admin")
-    assert answer.code == 201, answer
-    eventually(lambda: site.see(QUOTA)["status"]["used"]["requests.cpu"] == cpu)

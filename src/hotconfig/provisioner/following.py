@@ -15,6 +15,7 @@ import anyio
 
 from hotconfig.core.errors import HotConfigError
 from hotconfig.provisioner import errors
+from hotconfig.provisioner.asking import MAX_BY, MAX_KEY, MAX_REASON, check_seconds, check_text
 from hotconfig.provisioner.errors import KubernetesRefusedError, LeaseLostError, WrongStateError
 from hotconfig.provisioner.model import (
     Asked,
@@ -133,9 +134,19 @@ class Following:
 
 
 def request_of(body: dict[str, Any], asking: Asking) -> Request:
-    """A request as the database keeps it; without a key of the caller's, a key that there never was."""
-    key = asking.get("idempotency_key") or uuid4().hex
-    return make_request(body, idempotency_key=key, by=asking["by"], reason=asking.get("reason"))
+    """A request as the database keeps it; without a key of the caller's, a key that there never was.
+
+    Raises:
+        InvalidRequestError: something of it cannot be kept.
+    """
+    key, reason = asking.get("idempotency_key"), asking.get("reason")
+    by = check_text("by", asking["by"], most=MAX_BY)
+    if reason is not None:
+        check_text("reason", reason, least=0, most=MAX_REASON)
+    if key is not None:
+        check_text("idempotency_key", key, most=MAX_KEY)
+    check_seconds("wait_s", asking.get("wait_s", WAIT_S))
+    return make_request(body, idempotency_key=key or uuid4().hex, by=by, reason=reason)
 
 
 def failed(error: Mapping[str, Any]) -> HotConfigError:

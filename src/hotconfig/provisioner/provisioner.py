@@ -18,6 +18,15 @@ import anyio
 
 from hotconfig.core.errors import NotStartedError
 from hotconfig.postgres.tenants import PostgresTenants
+from hotconfig.provisioner.asking import (
+    MAX_BY,
+    MAX_REASON,
+    MAX_RETENTION_S,
+    check_known,
+    check_limit,
+    check_seconds,
+    check_text,
+)
 from hotconfig.provisioner.carrying import Hands
 from hotconfig.provisioner.errors import (
     KubernetesTrustError,
@@ -178,6 +187,7 @@ class Provisioner:
             DeletionProtectedError: lift the protection first. The rest as :meth:`set_quota`.
         """
         kept_s = self._template.retention_s if retention_s is None else retention_s
+        check_seconds("retention_s", kept_s, most=MAX_RETENTION_S)
         return await self._ask(slug, OperationKind.OFFBOARD, {"retention_s": kept_s}, asking, retention_s=kept_s)
 
     async def restore(self, slug: str, **asking: Unpack[Asking]) -> Result:
@@ -207,23 +217,26 @@ class Provisioner:
 
     async def protect(self, slug: str, *, protected: bool = True, by: str, reason: str | None = None) -> Organization:
         """Protect a tenant from being offboarded and purged, or lift that. UnknownOrganizationError."""
-        return await self._open.rows.protect(slug, protected=protected, by=by, reason=reason)
+        check_text("by", by, most=MAX_BY)
+        if reason is not None:
+            check_text("reason", reason, least=0, most=MAX_REASON)
+        return await self._open.rows.protect(check_known(slug), protected=protected, by=by, reason=reason)
 
     # looking
 
     async def get(self, slug: str) -> Organization:
         """One organization; UnknownOrganizationError if there is none."""
-        return await self._open.rows.get(slug)
+        return await self._open.rows.get(check_known(slug))
 
     async def list(
         self, *, states: Sequence[State] | None = None, after: str = "", limit: int | None = None
     ) -> tuple[Organization, ...]:
         """Organizations after the name ``after``, in the order of names; of every state if None."""
-        return await self._open.rows.list(states=states, after=after, limit=limit)
+        return await self._open.rows.list(states=states, after=after, limit=check_limit(limit))
 
     async def history(self, slug: str, *, limit: int | None = None) -> tuple[Past, ...]:
         """What became of an organization, the newest first."""
-        return await self._open.rows.history(slug, limit=limit)
+        return await self._open.rows.history(check_known(slug), limit=check_limit(limit))
 
     async def operation(self, operation_id: UUID) -> Result | None:
         """An operation with its organization, as both are now; None if there is none."""
@@ -329,8 +342,9 @@ class Provisioner:
         quota: QuotaTexts | None = None,
         retention_s: float = 0.0,
     ) -> Result:
-        lease = self._open.following.lease(asking)
+        check_known(slug)
         request = request_of({"slug": slug, "kind": kind.value, **body}, asking)
+        lease = self._open.following.lease(asking)
         asked = await self._open.rows.begin_operation(
             slug, kind, request, quota=quota, retention_s=retention_s, lease=lease
         )
