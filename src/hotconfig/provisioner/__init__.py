@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hotconfig.provisioner.model import CreateOrganization as CreateOrganization
     from hotconfig.provisioner.model import IsolationReceipt as IsolationReceipt
     from hotconfig.provisioner.model import Operation as Operation
+    from hotconfig.provisioner.model import OperationKind as OperationKind
     from hotconfig.provisioner.model import Organization as Organization
     from hotconfig.provisioner.model import Planned as Planned
     from hotconfig.provisioner.model import Quantity as Quantity
@@ -32,6 +33,7 @@ _HOME = {
     "CreateOrganization": "model",
     "IsolationReceipt": "model",
     "Operation": "model",
+    "OperationKind": "model",
     "Organization": "model",
     "Planned": "model",
     "Quantity": "model",
