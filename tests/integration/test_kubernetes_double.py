@@ -540,3 +540,12 @@ def test_lightkube_creates_applies_patches_lists_and_deletes(
     with ThreadPoolExecutor(clients) as pool:
         list(pool.map(life, range(clients)))
     assert {call.code for call in kubernetes_double.log.calls()} == {200, 201, 409}
+
+
+def test_an_apply_with_the_uid_of_what_is_gone_conflicts(double: KubernetesDouble) -> None:
+    path, metadata = "/api/v1/namespaces/org-gone", {"name": "org-gone", "uid": "gone"}
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+    answer = double.request("PATCH", f"{path}?fieldManager=one", body, content_type=APPLY)
+    assert (answer.code, answer.body["reason"]) == (409, "Conflict")
+    assert answer.body["message"].endswith("specified uid gone, and no existing object was found")
+    assert double.get(path) is None
