@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
 import anyio
@@ -178,7 +178,7 @@ async def test_whatever_is_asked_for_while_kubernetes_is_unwell_is_carried_out(
 ) -> None:
     """Each later operation meets the fault at its first write."""
     await create(provisioner)
-    wishes = {
+    wishes: dict[str, Callable[[], Awaitable[Result]]] = {
         "set_quota": lambda: provisioner.set_quota("acme", LARGER, by="ann", wait_s=WAIT_S),
         "suspend": lambda: provisioner.suspend("acme", by="ann", wait_s=WAIT_S),
         "resume": lambda: provisioner.resume("acme", by="ann", wait_s=WAIT_S),

@@ -42,9 +42,9 @@ USERS: Final = {
 }
 """Who there is from the start. ``nobody`` has a token that the server does not know."""
 
-PROVISIONER_RULES: Final = tuple(map(Rule.read, provisioner_rules(TENANT_ADMIN)))
+PROVISIONER_RULES: Final = tuple(Rule.read(dict(rule)) for rule in provisioner_rules(TENANT_ADMIN))
 """Exactly what ``hotconfig-provisioner manifests`` grants, so that a missing permission shows in a test."""
-PURGER_RULES: Final = tuple(map(Rule.read, purger_rules()))
+PURGER_RULES: Final = tuple(Rule.read(dict(rule)) for rule in purger_rules())
 """The same for the identity that deletes."""
 
 _SYSTEM: Final = User("system:apiserver", ("system:masters", "system:authenticated"))
