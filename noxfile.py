@@ -117,6 +117,13 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def provisioner_crashes(session: nox.Session) -> None:
+    """Kill a provisioner before and after every call of every operation, twice in a row. Some ten minutes."""
+    session.install("-e", ".", *group("tests"))
+    session.run("pytest", "tests/faults/test_provisioner_deaths.py", "-m", "long", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Run what the documentation shows."""
     session.install("-e", ".", *group("tests"))

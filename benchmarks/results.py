@@ -50,6 +50,7 @@ class Judged(Enum):
     """What of a row is held against its bound. The value is how a table says it."""
 
     RATIO_P50 = "p50 / floor's p50"
+    P50 = "p50"
     P999 = "p99.9"
     MAXIMUM = "maximum"
 
@@ -85,6 +86,8 @@ class Row:
         match self.judged:
             case Judged.RATIO_P50:
                 return self.ratio
+            case Judged.P50:
+                return self.measured.p50
             case Judged.P999:
                 return self.measured.p999
             case Judged.MAXIMUM:

@@ -18,6 +18,8 @@ FIGURES: Final[Mapping[str, str]] = {
     "publish": "publish → attribute seen in another process",
     "set": "writing a value",
     "commit": "commit → attribute seen in another process",
+    "tenant": "creating a tenant until it is active, and changing its quota until it is in force",
+    "tenants": "many tenants at a time, and one reconcile of all of them",
 }
 
 

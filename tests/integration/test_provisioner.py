@@ -312,7 +312,7 @@ async def test_offboarded_restored_offboarded_and_purged(site: Site, provisioner
     assert purged.organization.state is State.DELETED
     assert site.double.get(ACME) is None
     (deleted,) = site.double.log.calls(method="DELETE")
-    assert (deleted.user, deleted.path) == ("admin", ACME)
+    assert (deleted.user, deleted.path) == ("purger", ACME)
     events = [past.event for past in reversed(await provisioner.history("acme"))]
     asked = [event for event in events if event in {"offboard", "restore", "purge"}]
     assert asked == ["offboard", "restore", "offboard", "purge"]

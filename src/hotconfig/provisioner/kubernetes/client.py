@@ -35,7 +35,8 @@ CONNECTIONS_AHEAD: Final = 8
 """As many as one organization's fences need side by side."""
 MAX_CONNECTIONS: Final = 64
 KEEP_IDLE_S: Final = 90.0
-PAGE: Final = 500
+PAGE: Final = 1000
+"""So that six kinds of 1,000 tenants, of which one has two objects, take seven requests."""
 
 logger = logging.getLogger("hotconfig.provisioner")
 
