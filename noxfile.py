@@ -140,6 +140,7 @@ def wheel(session: nox.Session) -> None:
     session.install(str(path), *group("tests"))
     with session.chdir(built):
         session.run("python", "-c", "import hotconfig; print('imported', hotconfig.__file__)")
+        session.run("hotconfig", "bench", "--list")
     session.run("pytest", "tests/unit", *session.posargs)
 
 

@@ -1,27 +1,26 @@
-"""Showing rows: a table for people, JSON for programs. Must not know how anything was measured."""
+"""A run as a table on the terminal, and the machine it was made on. Must not know how anything was measured."""
 
 from __future__ import annotations
 
-import json
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.results import Row, Summary
+from benchmarks.results import Row, Run, Summary, missed
 
 PACKAGES: Final = ("hotconfig", "pydantic", "pydantic-core", "pydantic-settings", "psycopg", "redis", "hiredis")
 HEADINGS: Final = ("figure", "n", "p50", "p99", "p99.9", "max", "floor's p50", "ratio", "bound", "held")
 _HELD: Final = {True: "yes", False: "NO", None: ""}
 
 
-def environment(servers: Mapping[str, str]) -> dict[str, Any]:
+def environment(servers: Mapping[str, str], *, quick: bool) -> dict[str, Any]:
     """The machine and the versions that the figures hold for."""
     return {
+        "samples": "quick" if quick else "full",
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -31,15 +30,6 @@ def environment(servers: Mapping[str, str]) -> dict[str, Any]:
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "servers": dict(servers),
     }
-
-
-def as_json(rows: Iterable[Row], described: Mapping[str, Any]) -> str:
-    """Everything, with each row's ``ratio``, ``value`` and ``held`` worked out."""
-    listed = [
-        asdict(row) | {"judged": row.judged.value, "ratio": row.ratio, "value": row.value, "held": row.held}
-        for row in rows
-    ]
-    return json.dumps({"environment": dict(described), "rows": listed}, indent=2)
 
 
 def as_cells(row: Row) -> tuple[str, ...]:
@@ -66,17 +56,36 @@ def as_text(rows: Sequence[Row]) -> str:
     )
 
 
-def show(rows: Sequence[Row], described: Mapping[str, Any]) -> None:
-    """Print the table, how each row came about, and the environment."""
-    _print_table(rows)
+def verdicts(rows: Sequence[Row]) -> str:
+    """How many bounds were held."""
+    bounded = [row for row in rows if row.held is not None]
+    held = len(bounded) - len(missed(rows))
+    return f"{len(rows)} rows, {held} of {len(bounded)} bounds held" if bounded else f"{len(rows)} rows, no bound"
+
+
+def show(run: Run) -> None:
+    """Print the table, how each row came about, the environment, and what was missed or not measured."""
+    _print_table(run.rows)
     print()
-    for row in rows:
-        against = f" against {row.floor_name}" if row.floor_name else ""
-        warm_up = f" {row.warm_up} discarded first." if row.warm_up else ""
-        print(f"{row.figure}: {row.name}{against}: {row.how}{warm_up}")
+    for row in run.rows:
+        print(f"{row.figure}: {row.name}{method(row)}")
     print()
-    for name, value in described.items():
+    for name, value in run.environment.items():
         print(f"{name}: {value}")
+    for name, reason in run.absent.items():
+        print(f"not measured: {name}: {reason}")
+    for name, reason in run.failed.items():
+        print(f"failed: {name}: {reason}")
+    for row in missed(run.rows):
+        print(f"missed: {row.figure}: {row.name}")
+
+
+def method(row: Row) -> str:
+    """How a row came about, its further numbers included."""
+    against = f" against {row.floor_name}" if row.floor_name else ""
+    warm_up = f" {row.warm_up} discarded first." if row.warm_up else ""
+    also = "".join(f" {name}: {number(value)}." for name, value in row.also.items())
+    return f"{against}: {row.how}{warm_up}{also}"
 
 
 def number(value: float) -> str:

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.__main__ import main
-from benchmarks.figures import FIGURES, commit_figure, load
+from benchmarks.figures import FIGURES, Figure, commit_figure, load
 from benchmarks.places import Place
-from benchmarks.report import HEADINGS, as_cells, as_json, as_text, number
-from benchmarks.results import Judged, Row, Summary, missed, percentile
+from benchmarks.report import HEADINGS, as_cells, as_text, number
+from benchmarks.results import Judged, Row, Run, Summary, UnavailableError, missed, percentile
+from benchmarks.stored import as_json
 from benchmarks.turns import in_blocks, in_turns
 
 SAMPLES = st.lists(st.floats(min_value=0, max_value=1e9), min_size=1, max_size=300)
@@ -116,7 +117,8 @@ def test_a_table_shows_every_cell_below_its_heading() -> None:
 
 
 def test_json_tells_what_was_judged_and_where() -> None:
-    told = json.loads(as_json([row([4.0, 4.0], [2.0], bound=1.6)], {"python": "CPython 3.11.7"}))
+    made = row([4.0, 4.0], [2.0], bound=1.6)
+    told = json.loads(as_json(Run(environment={"python": "CPython 3.11.7"}, rows=[made], took_s={})))
     (only,) = told["rows"]
     assert told["environment"] == {"python": "CPython 3.11.7"}
     assert (only["ratio"], only["value"], only["held"]) == (2.0, 2.0, False)
@@ -130,19 +132,40 @@ def test_every_figure_that_is_named_can_be_loaded(name: str) -> None:
 
 
 def test_an_unknown_figure_is_refused_before_anything_starts(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["nonsense"])
-    assert ended.value.code == 2
-    assert "nonsense" in capsys.readouterr().err
+    assert main(["raed"]) == 2
+    assert "there is no figure 'raed'; did you mean 'read'?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("gate", "status"), [([], 0), (["--gate"], 1)])
 def test_only_the_gate_makes_a_missed_bound_a_failure(
     gate: list[str], status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def measure(_: Place) -> list[Row]:
-        return [row([math.inf], [1.0], bound=1)]
-
-    monkeypatch.setattr("benchmarks.__main__.load", lambda _: measure)
+    monkeypatch.setattr("benchmarks.running.load", lambda _: lambda _: [row([math.inf], [1.0], bound=1)])
     assert main(["read", *gate]) == status
-    assert "missed: set: one key" in capsys.readouterr().err
+    assert "missed: set: one key" in capsys.readouterr().out
+
+
+def test_the_figures_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(FIGURES)
+
+
+def test_a_figure_that_cannot_be_measured_or_fails_does_not_stop_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def load(name: str) -> Figure:
+        def measure(_: Place) -> list[Row]:
+            if name == "read":
+                raise UnavailableError("needs a quiet machine")
+            if name == "set":
+                raise OSError("no such luck")
+            return [row([1.0])]
+
+        return measure
+
+    monkeypatch.setattr("benchmarks.running.load", load)
+    assert main(["read", "set", "commit"]) == 1
+    told = capsys.readouterr().out
+    assert "not measured: read: needs a quiet machine" in told
+    assert "failed: set: OSError: no such luck" in told
+    assert "set: one key [µs]" in told

@@ -8,7 +8,17 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from hotconfig.cli import auditing, demonstrating, diagnosing, looking, migrating, relaying, watching, writing
+from hotconfig.cli import (
+    auditing,
+    benchmarking,
+    demonstrating,
+    diagnosing,
+    looking,
+    migrating,
+    relaying,
+    watching,
+    writing,
+)
 from hotconfig.cli.checks.local import installed
 from hotconfig.cli.exits import MEANINGS, USAGE
 from hotconfig.cli.output import Output, tolerate_any_text
@@ -54,6 +64,7 @@ watching.add_to(app)
 relaying.add_to(app)
 auditing.add_to(app)
 diagnosing.add_to(app)
+benchmarking.add_to(app)
 
 
 def run(arguments: Sequence[str]) -> int:
