@@ -13,7 +13,7 @@ from typing import Any, Final
 from benchmarks.results import Row, Run, Summary, missed
 
 PACKAGES: Final = ("hotconfig", "pydantic", "pydantic-core", "pydantic-settings", "psycopg", "redis", "hiredis")
-HEADINGS: Final = ("figure", "n", "p50", "p99", "p99.9", "max", "floor's p50", "ratio", "bound", "held")
+HEADINGS: Final = ("figure", "n", "p50", "p99", "p99.9", "max", "floor or peer", "ratio", "bound", "held")
 _HELD: Final = {True: "yes", False: "NO", None: ""}
 
 
@@ -48,8 +48,12 @@ def as_cells(row: Row) -> tuple[str, ...]:
 
 def as_text(rows: Sequence[Row]) -> str:
     """A table in plain characters."""
-    table = [HEADINGS, *(as_cells(row) for row in rows)]
-    widths = [max(len(line[column]) for line in table) for column in range(len(HEADINGS))]
+    return aligned([HEADINGS, *(as_cells(row) for row in rows)])
+
+
+def aligned(table: Sequence[Sequence[str]]) -> str:
+    """Columns in plain characters, the first to the left, the others to the right."""
+    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) if not column else cell.rjust(width) for column, (cell, width) in enumerate(pairs))
         for pairs in (list(zip(line, widths, strict=True)) for line in table)

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
 
+from benchmarks.intervals import Interval, interval_of_median, paired
+
 KEPT: Final = 400
 """How many numbers of a sample are kept for its picture."""
 BLOCKS: Final = 30
@@ -107,6 +109,8 @@ class Row:
     ``floor`` is the least that there can be, or, with ``peer``, another library or way that does the same; what it is,
     ``floor_name`` says. ``also`` holds further numbers about the measured arm, by names that contain their units:
     ``{"queries per change": 0, "bytes per change": 612.0, "CPU per change [ms]": 0.4}``.
+
+    Rows that show how something grows have the same ``along`` ("readers"), and ``at`` says where each stands.
     """
 
     figure: str
@@ -122,6 +126,8 @@ class Row:
     warm_up: int = 0
     peer: bool = False
     also: Mapping[str, float] = field(default_factory=dict)
+    along: str | None = None
+    at: float | None = None
 
     @property
     def ratio(self) -> float | None:
@@ -129,6 +135,11 @@ class Row:
         if self.floor is None:
             return None
         return self.measured.p50 / self.floor.p50 if self.floor.p50 else math.inf
+
+    @property
+    def ratio_interval(self) -> Interval | None:
+        """Where :attr:`ratio` lies with 95 % confidence, as far as this run can say."""
+        return None if self.floor is None else interval_of_median(paired(self.measured.blocks, self.floor.blocks))
 
     @property
     def value(self) -> float | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.documents import check, draw, write
 from benchmarks.figures import FIGURES, load
 from benchmarks.places import Place
 from benchmarks.report import environment, show
@@ -45,6 +46,7 @@ def main(**given: Any) -> int:
         print("\n".join(f"{name:12} {about}" for name, about in FIGURES.items()))
         return 0
     names = known(asked.figures)
+    check(asked.reports)
     with screen(names) as shown:
         place = Place(quick=asked.quick, tell=shown.tell, database_url=asked.database_url, redis_url=asked.redis_url)
         run = measure(names, place, shown)
@@ -99,3 +101,7 @@ def keep(run: Run, asked: Asked) -> None:
     """Write the files that were asked for."""
     if asked.json_file is not None:
         asked.json_file.write_text(as_json(run), encoding="utf-8")
+    for report in asked.reports:
+        write(run, report)
+    if asked.plots is not None:
+        draw(run, asked.plots)

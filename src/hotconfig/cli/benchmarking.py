@@ -110,6 +110,21 @@ def run(  # noqa: PLR0913, PLR0917 - its parameters are its options
     _ask("benchmarks.running", asked, Connections(database_url, redis_url, ""))
 
 
+@_bench.command("compare")
+def compare(
+    earlier: Annotated[Path, typer.Argument(metavar="A.json", help="The first run, as --json kept it.")],
+    later: Annotated[Path, typer.Argument(metavar="B.json", help="The second run.")],
+    fail_above: Annotated[
+        float | None,
+        typer.Option(metavar="RATIO", help="Exit with 1 where a row is surely slower than so many times the first."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Tell row by row whether the second run is faster or slower, with 95 % intervals."""
+    asked = {"earlier": earlier, "later": later, "fail_above": fail_above, "as_json": as_json}
+    _ask("benchmarks.comparing", asked, Connections(None, None, ""))
+
+
 def _ask(module: str, asked: Mapping[str, Any], connections: Connections) -> None:
     """Call ``main`` of a module of the suite, which answers with an exit code."""
     try:
