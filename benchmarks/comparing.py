@@ -34,8 +34,7 @@ class Compared:
     machine.
     """
 
-    figure: str
-    name: str
+    label: str
     unit: str
     earlier: float
     later: float
@@ -65,14 +64,14 @@ def main(*, earlier: Path, later: Path, fail_above: float | None, as_json: bool)
         print(dumps({"rows": [asdict(row) | {"verdict": row.verdict.value} for row in rows]}, ensure_ascii=False))
     else:
         print(as_text(rows))
-        print("\n".join(["", *notes(*runs), *(f"above {fail_above:g}: {row.figure}: {row.name}" for row in late)]))
+        print("\n".join(["", *notes(*runs), *(f"above {fail_above:g}: {row.label}" for row in late)]))
     return 1 if late else 0
 
 
 def compare(earlier: Run, later: Run) -> list[Compared]:
     """The rows that both runs have, in the later one's order."""
-    before = {(row.figure, row.name, row.unit): row for row in earlier.rows}
-    pairs = [(before.get((row.figure, row.name, row.unit)), row) for row in later.rows]
+    before = {(row.label, row.unit): row for row in earlier.rows}
+    pairs = [(before.get((row.label, row.unit)), row) for row in later.rows]
     return [_compared(then, now) for then, now in pairs if then is not None]
 
 
@@ -82,7 +81,7 @@ def notes(earlier: Run, later: Run) -> list[str]:
     for name, value in later.environment.items():
         if name not in {"at", "load_1_min"} and (then := earlier.environment.get(name)) != value:
             told.append(f"{name}: {_different(then, value)}")
-    names = [{f"{row.figure}: {row.name}" for row in run.rows} for run in (earlier, later)]
+    names = [{row.label for row in run.rows} for run in (earlier, later)]
     told += [f"only in the first run: {name}" for name in sorted(names[0] - names[1])]
     return told + [f"only in the second run: {name}" for name in sorted(names[1] - names[0])]
 
@@ -95,7 +94,7 @@ def as_text(rows: Sequence[Compared]) -> str:
 
 def _cells(row: Compared) -> tuple[str, ...]:
     return (
-        f"{row.figure}: {row.name}",
+        row.label,
         number(row.earlier),
         number(row.later),
         "times its floor" if row.by_floor else row.unit,
@@ -112,8 +111,7 @@ def _compared(then: Row, now: Row) -> Compared:
         blocks = [list(row.measured.blocks) for row in (then, now)]
     earlier, later = (median(found) for found in blocks)
     return Compared(
-        figure=now.figure,
-        name=now.name,
+        label=now.label,
         unit=now.unit,
         earlier=earlier,
         later=later,

@@ -22,6 +22,7 @@ th,td{padding:.3rem .5rem;border-bottom:1px solid #e5e7eb;text-align:right}
 th:first-child,td:first-child{text-align:left}
 tr.missed td{background:#fff1e7}
 dt{font-weight:600;margin-top:.6rem}dd{margin:0}
+figure{margin:0}
 .pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(460px,1fr));gap:1rem}
 svg{max-width:100%;height:auto;border:1px solid #e5e7eb;border-radius:6px}
 """
@@ -63,7 +64,7 @@ def as_markdown(run: Run, directory: str) -> str:
     lines += [_piped(_HEADINGS), _piped(["---"] + ["---:"] * (len(_HEADINGS) - 1))]
     lines += [_piped(_cells(row)) for row in run.rows]
     lines += ["", "## How each row came about", ""]
-    lines += [f"- **{row.figure}: {row.name}**{method(row)}" for row in run.rows]
+    lines += [f"- **{row.label}**{method(row)}" for row in run.rows]
     lines += [f"- **{name}** {reason}" for name, reason in _without_rows(run)]
     lines += ["", "## Pictures", ""]
     lines += [f"![{name.removesuffix('.svg')}]({directory}/{name})" for name in pictures(run)]
@@ -75,7 +76,7 @@ def as_html(run: Run) -> str:
     """The report in one file that loads nothing from elsewhere."""
     head = "".join(f"<th>{escape(cell)}</th>" for cell in _HEADINGS)
     body = "".join(_html_row(row) for row in run.rows)
-    how = "".join(f"<dt>{escape(f'{row.figure}: {row.name}')}</dt><dd>{escape(method(row))}</dd>" for row in run.rows)
+    how = "".join(f"<dt>{escape(row.label)}</dt><dd>{escape(method(row).removeprefix(': '))}</dd>" for row in run.rows)
     how += "".join(f"<dt>{escape(name)}</dt><dd>{escape(reason)}</dd>" for name, reason in _without_rows(run))
     machine = "".join(f"<dt>{escape(k)}</dt><dd>{escape(_plain(v))}</dd>" for k, v in run.environment.items())
     drawn = "".join(f'<figure id="{name.removesuffix(".svg")}">{svg}</figure>' for name, svg in pictures(run).items())
@@ -91,7 +92,7 @@ def as_html(run: Run) -> str:
 def _verdict(run: Run) -> str:
     bounded = [row for row in run.rows if row.held is not None]
     late = missed(run.rows)
-    names = "; ".join(f"{row.figure}: {row.name}" for row in late)
+    names = "; ".join(row.label for row in late)
     said = f"{len(bounded) - len(late)} of {len(bounded)} bounds were held"
     return f"{said}; not held: {names}." if late else f"{said}."
 

@@ -105,7 +105,7 @@ def _scale(
     values: Sequence[float], begin: float, end: float, *, log: bool
 ) -> tuple[Callable[[float], float], list[float]]:
     """Where a number stands, and the ticks."""
-    low, high = (min(values), max(values)) if values else (1.0, 10.0)
+    low, high = (min(values), max(values)) if values else (0.1, 1.0)
     if not log:
         return lambda value: begin + (value - low) / ((high - low) or 1) * (end - begin), [0, 0.25, 0.5, 0.75, 1]
     low, high = math.log10(low) - 0.03, math.log10(high) + 0.03

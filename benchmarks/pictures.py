@@ -22,20 +22,24 @@ def pictures(run: Run) -> Mapping[str, str]:
     for row in run.rows:
         if row.unit in TIMES and row.measured.n > 1 and row.along is None:
             found[file_name(row)] = _distribution(row)
-    for (figure, along, unit), rows in _grown(run):
-        found[f"{_slug(f'{figure} along {along} {unit}')}.svg"] = _growth(figure, rows)
+    for rows in _grown(run):
+        found[file_name(rows[0])] = _growth(rows)
+        for what in rows[0].also:
+            found[f"{_slug(f'{rows[0].figure} {what} along {rows[0].along}')}.svg"] = _further(rows, what)
     return found
 
 
 def file_name(row: Row) -> str:
-    """The picture of a row's distribution."""
-    return f"{_slug(f'{row.figure} {row.name}')}.svg"
+    """The picture of a row: its distribution, or how it grows."""
+    if row.along is not None:
+        return f"{_slug(f'{row.figure} {row.name} along {row.along} {row.unit}')}.svg"
+    return f"{_slug(f'{row.label} {row.unit}')}.svg"
 
 
 def _bounds(run: Run) -> Iterator[tuple[str, str]]:
     listed = [
         Bar(
-            name=_cut(f"{row.figure}: {row.name}"),
+            name=_cut(row.label),
             value=row.value,
             limit=row.bound,
             text=f"{number(row.value)} {'<' if row.below else '≤'} {row.bound:g} {row.judged.value.partition(' /')[0]}",
@@ -53,7 +57,7 @@ def _distribution(row: Row) -> str:
         lines.append(Line(_cut(row.floor_name or "floor"), _cdf(row.floor)))
     limit = (row.bound, 0.0) if row.bound is not None and row.judged in _BOUNDED else None
     x_name = f"{row.unit}, logarithmic; n = {row.measured.n:,}"
-    return chart(f"{row.figure}: {row.name}", x_name, "share of samples", lines, y_log=False, limit=limit)
+    return chart(row.label, x_name, "share of samples", lines, y_log=False, limit=limit)
 
 
 def _cdf(summary: Summary) -> list[Point]:
@@ -64,15 +68,15 @@ def _cdf(summary: Summary) -> list[Point]:
     return [(value, total / n) for value, total in zip(kept, itertools.accumulate(weights), strict=True)]
 
 
-def _grown(run: Run) -> Iterator[tuple[tuple[str, str, str], list[Row]]]:
+def _grown(run: Run) -> Iterator[list[Row]]:
     series: dict[tuple[str, str, str], list[Row]] = {}
     for row in run.rows:
         if row.along is not None and row.at is not None:
-            series.setdefault((row.figure, row.along, row.unit), []).append(row)
-    yield from ((key, sorted(rows, key=lambda row: row.at or 0)) for key, rows in series.items() if len(rows) > 1)
+            series.setdefault((row.figure, row.name, row.unit), []).append(row)
+    yield from (sorted(rows, key=lambda row: row.at or 0) for rows in series.values() if len(rows) > 1)
 
 
-def _growth(figure: str, rows: list[Row]) -> str:
+def _growth(rows: list[Row]) -> str:
     first = rows[0]
     parts = {"p50": "p50", "p99": "p99", "max": "maximum"} if any(row.measured.n > 1 for row in rows) else {"": "p50"}
     lines = [
@@ -81,8 +85,15 @@ def _growth(figure: str, rows: list[Row]) -> str:
     ]
     bounds = {row.bound for row in rows if row.bound is not None and row.judged in _BOUNDED}
     limit = (0.0, bounds.pop()) if len(bounds) == 1 else None
-    title = f"{figure}: {first.unit} along {first.along}"
-    return chart(title, f"{first.along}, logarithmic", f"{first.unit}, logarithmic", lines, y_log=True, limit=limit)
+    x_name, y_name = f"{first.along}, logarithmic", f"{first.unit}, logarithmic"
+    return chart(f"{first.figure}: {first.name}", x_name, y_name, lines, y_log=True, limit=limit)
+
+
+def _further(rows: list[Row], what: str) -> str:
+    first = rows[0]
+    line = Line(first.figure, [(row.at or 0, row.also[what]) for row in rows if what in row.also], marked=True)
+    x_name = f"{first.along}, logarithmic"
+    return chart(f"{first.figure}: {what}", x_name, "logarithmic", [line], y_log=True, limit=None)
 
 
 def _cut(text: str) -> str:

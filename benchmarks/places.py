@@ -40,6 +40,7 @@ class Place:
         self.quick = quick
         self.tell = tell
         self.versions: dict[str, str] = {}
+        self.postgres_pid: int | None = None  # only of the embedded server, and once it was needed
         self._stack = ExitStack()
         self._urls: tuple[str, str] | None = None
 
@@ -71,6 +72,7 @@ class Place:
         from hotconfig.embedded import servers
 
         started = self._stack.enter_context(servers(on_progress=self.tell))
+        self.postgres_pid = started.postgres.pid
         return started.database_url, started.redis_url
 
     def _furnish(self, database_url: str, redis_url: str) -> None:

@@ -36,7 +36,7 @@ def as_cells(row: Row) -> tuple[str, ...]:
     """A row under :data:`HEADINGS`."""
     measured = row.measured
     return (
-        f"{row.figure}: {row.name} [{row.unit}]",
+        f"{row.label} [{row.unit}]",
         str(measured.n),
         *(number(value) for value in (measured.p50, measured.p99, measured.p999, measured.maximum)),
         _floor(row.floor),
@@ -72,7 +72,7 @@ def show(run: Run) -> None:
     _print_table(run.rows)
     print()
     for row in run.rows:
-        print(f"{row.figure}: {row.name}{method(row)}")
+        print(f"{row.label}{method(row)}")
     print()
     for name, value in run.environment.items():
         print(f"{name}: {value}")
@@ -81,7 +81,7 @@ def show(run: Run) -> None:
     for name, reason in run.failed.items():
         print(f"failed: {name}: {reason}")
     for row in missed(run.rows):
-        print(f"missed: {row.figure}: {row.name}")
+        print(f"missed: {row.label}")
 
 
 def method(row: Row) -> str:

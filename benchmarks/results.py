@@ -130,6 +130,12 @@ class Row:
     at: float | None = None
 
     @property
+    def label(self) -> str:
+        """What tells the row from all others of a run."""
+        where = "" if self.at is None else f", {self.at:,g} {self.along}"
+        return f"{self.figure}: {self.name}{where}"
+
+    @property
     def ratio(self) -> float | None:
         """How many times the floor's median the median is."""
         if self.floor is None:
