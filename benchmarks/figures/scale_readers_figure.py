@@ -40,7 +40,7 @@ _QUERIES: Final = "queries"
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What so many readers showed and cost. ``idle`` is per second, ``busy`` per change, what idling costs taken off."""
+    """What so many readers showed and cost. ``idle`` is per second; ``busy`` per change, less what idling costs."""
 
     readers: int
     each_ms: Sequence[float]
@@ -120,8 +120,9 @@ def _latencies(size: Size) -> list[Row]:
     processes = min(PROCESSES, size.readers)
     how = (
         f"one change at a time, {PAUSE_S[0] * 1e3:g} to {PAUSE_S[1] * 1e3:g} ms apart; {size.readers:,} readers in "
-        f"{processes} processes, {CONNECTIONS} connections to PostgreSQL in each; timed from the commit to the swap. Costs per "
-        f"change are means, what idle readers cost taken off; {RECONCILE_S:g} s between two comparisons with PostgreSQL."
+        f"{processes} processes, {CONNECTIONS} connections to PostgreSQL in each; timed from the commit to the swap. "
+        "Costs per change are means, less what idle readers cost in that time; "
+        f"{RECONCILE_S:g} s between two comparisons with PostgreSQL."
     )
     samples = {"the last reader has it": size.last_ms, "a reader has it": size.each_ms}
     return [
