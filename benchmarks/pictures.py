@@ -44,7 +44,7 @@ def _bounds(run: Run) -> Iterator[tuple[str, str]]:
             name=_cut(row.label),
             value=row.value,
             limit=row.bound,
-            text=f"{number(row.value)} {'<' if row.below else '≤'} {row.bound:g} {row.judged.value.partition(' /')[0]}",
+            text=f"{number(row.value)} {'<' if row.below else '≤'} {row.bound:g} {row.judged.value}",
         )
         for row in run.rows
         if row.value is not None and row.bound is not None

@@ -107,6 +107,7 @@ def _print_table(rows: Sequence[Row]) -> None:
     try:
         from rich.console import Console
         from rich.table import Table
+        from rich.text import Text
     except ImportError:
         print(as_text(rows))
         return
@@ -119,7 +120,7 @@ def _print_table(rows: Sequence[Row]) -> None:
     for heading in HEADINGS[1:]:
         table.add_column(heading, justify="right", no_wrap=heading != "bound")
     for row in rows:
-        table.add_row(*as_cells(row), style="red" if row.held is False else None)
+        table.add_row(*(Text(cell) for cell in as_cells(row)), style="red" if row.held is False else None)
     console.print(table)
 
 

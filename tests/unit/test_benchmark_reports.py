@@ -58,7 +58,9 @@ def test_a_run_survives_being_written_and_read(tmp_path: Path) -> None:
     assert blocks == pytest.approx(made.rows[0].measured.blocks, rel=1e-5)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"form": "hotconfig-bench/0"}', "no JSON"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", "no JSON", '{"form": "hotconfig-bench/0"}', '{"form": "hotconfig-bench/1"}']
+)
 def test_what_is_no_run_is_refused_by_its_name(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.json").write_text(text)
     assert main(["compare", str(tmp_path / "a.json"), str(tmp_path / "a.json")]) == 2

@@ -111,7 +111,7 @@ def test_numbers_have_about_three_digits(value: float, text: str) -> None:
 
 def test_a_table_shows_every_cell_below_its_heading() -> None:
     rows = [row([4.0], [2.0], bound=1.6), row([1.0])]
-    assert as_cells(rows[0])[-3:] == ("2.00", "≤ 1.6 p50 / floor's p50", "NO")
+    assert as_cells(rows[0])[-3:] == ("2.00", "≤ 1.6 ratio", "NO")
     assert as_cells(rows[1])[-4:] == ("", "", "", "")
     first, *others = as_text(rows).splitlines()
     assert first.split() == " ".join(HEADINGS).split()
@@ -125,7 +125,7 @@ def test_json_tells_what_was_judged_and_where() -> None:
     (only,) = told["rows"]
     assert told["environment"] == {"python": "CPython 3.11.7"}
     assert (only["ratio"], only["value"], only["held"]) == (2.0, 2.0, False)
-    assert only["judged"] == "p50 / floor's p50"
+    assert only["judged"] == "ratio"
     assert (only["measured"]["n"], only["floor"]["p50"]) == (2, 2.0)
 
 
