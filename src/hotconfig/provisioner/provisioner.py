@@ -60,7 +60,7 @@ from hotconfig.provisioner.steps import decide
 from hotconfig.provisioner.template import MANAGER, TenantTemplate
 from hotconfig.provisioner.worker import LEASE_S, Worked, Worker
 
-logger = logging.getLogger("hotconfig.provisioner")
+logger: Final = logging.getLogger("hotconfig.provisioner")
 
 WAIT_S: Final = 10.0
 FIRST_PAUSE_S: Final = 0.02

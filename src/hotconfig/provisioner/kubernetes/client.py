@@ -37,7 +37,7 @@ MAX_CONNECTIONS: Final = 64
 KEEP_IDLE_S: Final = 90.0
 PAGE: Final = 500
 
-logger = logging.getLogger("hotconfig.provisioner")
+logger: Final = logging.getLogger("hotconfig.provisioner")
 
 _PLURALS: Final[Mapping[str, str]] = {
     "Namespace": "namespaces",
