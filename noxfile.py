@@ -68,6 +68,13 @@ def types(session: nox.Session) -> None:
     session.run("pytest", "tests/typing")
 
 
+@nox.session
+def api(session: nox.Session) -> None:
+    """Hold the public names against those that are kept, and against the newest release in git's history, if any."""
+    session.install("griffe>=2")
+    session.run("python", "-m", "tests.api", *session.posargs)
+
+
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run the tests, except the long ones. Arguments after ``--`` go to pytest in place of the usual ones.
