@@ -21,7 +21,7 @@ def main(path: Path) -> int:
     bill: dict[str, Any] = json.loads(text)
     components = {normal(component["name"]): component.get("version") for component in bill["components"]}
     missing = sorted(declared() - components.keys())
-    local = sorted(set(re.findall(r"file://[^\s"]+", text)))
+    local = sorted(set(re.findall(r'file://[^\s"]+', text)))
     for name in missing:
         print(f"the bill lacks {name}")
     for found in local:
