@@ -154,10 +154,12 @@ def wheel(session: nox.Session) -> None:
     """Build both distributions twice, byte for byte the same, check them, and lay them into dist/."""
     place = Path(session.create_tmp()).resolve()
     shutil.rmtree(place)
-    session.install("build", "twine>=6.1")
+    session.install("build", "twine>=6.1", *PROJECT["build-system"]["requires"])
     stamp = {"SOURCE_DATE_EPOCH": epoch()}
     for name, only in (("first", []), ("second", []), ("direct", ["--wheel"])):
-        session.run("python", "-m", "build", *only, "--outdir", str(place / name), env=stamp, silent=True)
+        session.run(
+            "python", "-m", "build", "--no-isolation", *only, "--outdir", str(place / name), env=stamp, silent=True
+        )
     session.run(
         "python", "-m", "tests.distributions.check", *(str(place / name) for name in ("first", "second", "direct"))
     )
