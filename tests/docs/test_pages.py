@@ -36,7 +36,8 @@ def test_every_block_of_the_page_runs(
 
 
 def test_every_link_between_the_pages_leads_somewhere() -> None:
-    pages = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md"))
+    written = (*(ROOT / "docs").glob("*.md"), *(ROOT / ".github").glob("*.md"))
+    pages = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *written)
     broken = [
         f"{page.name}: {target}"
         for page in pages

@@ -65,12 +65,12 @@ class Blueprint(Generic[M]):
         self, settings_class: type[M], layers: Layers | None = None, pins: Mapping[str, Any] | None = None
     ) -> None:
         self.settings_class = settings_class
-        self.service = service_of(settings_class)
-        self.rules = TextRules(settings_class)
-        self.sensitive = sensitive_keys(settings_class)
+        self.service: str = service_of(settings_class)
+        self.rules: TextRules = TextRules(settings_class)
+        self.sensitive: frozenset[str] = sensitive_keys(settings_class)
         self.pins: Mapping[str, Any] = MappingProxyType(dict(pins or {}))
         self._layers = layers or Layers()
-        self.keys = frozenset(settings_class.model_fields)
+        self.keys: frozenset[str] = frozenset(settings_class.model_fields)
         self._keys_by_name = {
             name: key for key, info in settings_class.model_fields.items() for name in _names(key, info)
         }

@@ -25,7 +25,7 @@ from hotconfig.core.status import Origin
 from hotconfig.core.tracecontext import NO_TRACE
 from hotconfig.core.wire import Hint, Keyring, Undecodable, decode
 
-logger = logging.getLogger("hotconfig.line")
+logger: Final = logging.getLogger("hotconfig.line")
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -27,7 +27,7 @@ from hotconfig.provisioner.template import LISTED_KINDS, SELECTOR, Manifest
 from hotconfig.provisioner.together import side_by_side
 from hotconfig.provisioner.worker import Worked, Worker
 
-logger = logging.getLogger("hotconfig.provisioner")
+logger: Final = logging.getLogger("hotconfig.provisioner")
 
 MAX_DELETIONS: Final = 5
 SIDE_BY_SIDE: Final = 16

@@ -38,7 +38,7 @@ from hotconfig.runtime.timing import Timing
 from hotconfig.runtime.waiting import shows
 from hotconfig.runtime.worker import Worker
 
-logger = logging.getLogger("hotconfig.follower")
+logger: Final = logging.getLogger("hotconfig.follower")
 
 MAX_PAUSE_S: Final = 1.0
 """Between two turns when each of them fails."""
@@ -69,12 +69,12 @@ class Follower:
         observer: Observer = UNOBSERVED,
     ) -> None:
         rng = random.Random()  # noqa: S311 - jitter
-        self.line = Line(tell)
-        self.ledger = Ledger()
+        self.line: Line = Line(tell)
+        self.ledger: Ledger = Ledger()
         self._observer = observer
         self._measuring = Measuring(self.line, self.ledger, observer)
         self.look: LookAt | None = None  # after every turn
-        self.turned_at_s = monotonic()
+        self.turned_at_s: float = monotonic()
         self._timing = timing
         self._inbox: Inbox[_Item] = Inbox()
         self._selector = selectors.DefaultSelector()

@@ -38,7 +38,7 @@ KEEP_IDLE_S: Final = 90.0
 PAGE: Final = 1000
 """So that six kinds of 1,000 tenants, of which one has two objects, take seven requests."""
 
-logger = logging.getLogger("hotconfig.provisioner")
+logger: Final = logging.getLogger("hotconfig.provisioner")
 
 _PLURALS: Final[Mapping[str, str]] = {
     "Namespace": "namespaces",

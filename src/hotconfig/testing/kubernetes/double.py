@@ -66,9 +66,9 @@ class KubernetesDouble:
         provisioner_rules: Sequence[Rule] | None = PROVISIONER_RULES,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
-        self.faults = Faults()
-        self.log = CallLog()
-        self.pace = Pace()
+        self.faults: Faults = Faults()
+        self.log: CallLog = CallLog()
+        self.pace: Pace = Pace()
         self._tls = authority.certificates() if tls else None
         self._host = host
         self._tokens: dict[str, str] = {"nobody": "an-unknown-token"}
