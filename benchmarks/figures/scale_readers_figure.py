@@ -74,7 +74,7 @@ def _with_readers(place: Place, count: int, commit: Commit, meters: Meters) -> S
         ]
         _changes(crowds, commit, service, range(1, WARM_UP + 1))
         time.sleep(1.0)
-        idle_s = place.pick(12, 3)
+        idle_s = place.pick(12, 5)
         idle = _spent(crowds, meters, lambda: time.sleep(idle_s))
         per_second = {name: value / idle_s for name, value in idle.items()}
         changes = range(WARM_UP + 1, WARM_UP + 1 + place.pick(100, 20))

@@ -205,3 +205,22 @@ def test_a_figure_that_lacks_a_library_says_which(
     monkeypatch.setattr("benchmarks.running.load", load)
     assert main(["read"]) == 0
     assert "not measured: read: No module named 'etcd'" in capsys.readouterr().out
+
+
+def test_ctrl_c_ends_the_run_and_keeps_what_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def load(name: str) -> Figure:
+        def measure(_: Place) -> list[Row]:
+            if name == "set":
+                raise KeyboardInterrupt
+            return [row([1.0])]
+
+        return measure
+
+    monkeypatch.setattr("benchmarks.running.load", load)
+    assert main(["read", "set", "commit", "--json", str(tmp_path / "a.json")]) == 1
+    assert "failed: set: stopped by Ctrl-C" in capsys.readouterr().out
+    kept = json.loads((tmp_path / "a.json").read_text())
+    assert len(kept["rows"]) == 1
+    assert list(kept["took_s"]) == ["read", "set"]
