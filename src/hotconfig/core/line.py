@@ -329,11 +329,14 @@ class Line:
         """Show an instance in place of the current one and tell the difference, whose keys are returned."""
         # Who waits for the revision goes on when it says `shown`. And `current` is what listeners know: whoever takes
         # up an interrupted line, such as a forked child, tells them the difference.
-        old, revision = followed.current, head.revision if head is not None else 0
-        swap(followed.live, new)
+        old, live = followed.current, followed.live
+        if old is None or live is None:
+            return frozenset()  # nobody was shown anything yet
+        swap(live, new)
         followed.shown = head
         keys = differing(old, new)
         if keys:
+            revision = head.revision if head is not None else 0
             self._tell(
                 Changed(followed.service, old, new, keys, revision, story.by, story.reason, story.at, story.rewound)
             )

@@ -371,7 +371,8 @@ class Follower:
 
     def _start_following(self, followed: Followed[Any], live: Future[Any]) -> None:
         self.line.followed[followed.service] = followed
-        if texts := overriding.texts_for(followed):
+        texts = overriding.texts_for(followed)
+        if texts or followed.overrides:  # in a forked child one may have ended before its line came to life
             self.line.override(followed, texts)
         self._reconciler.waiting.load(followed.service, live)
         # Subscribe before reading: the confirmation asks for the read. If none comes, patience does.

@@ -168,7 +168,7 @@ def _around_unittest(tests: type[unittest.TestCase], again: Callable[[], Overrid
         self.enterContext(again())  # unittest leaves it after tearDown, also when setUp fails
         set_up(self)
 
-    tests.setUp = setUp
+    type.__setattr__(tests, "setUp", setUp)
 
 
 def _around_methods(tests: type, again: Callable[[], Override]) -> None:

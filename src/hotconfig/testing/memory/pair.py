@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
@@ -156,7 +156,7 @@ def _changes(service: Service, values: Mapping[str, object]) -> tuple[Change, ..
 
 def _text(service: str, key: str, text: object) -> str | None:
     if text is None or isinstance(text, str):
-        return cast("str | None", text)
+        return text
     raise TypeError(
         f"service {service!r}, key {key!r}: the table holds text, as in an environment variable; give a str, or give "
         "the settings class in place of the service's name"
