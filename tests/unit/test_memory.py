@@ -37,7 +37,12 @@ def test_what_is_stored_is_bound_and_what_is_set_is_seen_and_told(hc: MemoryHotC
     hc.wait_for(commit)
     assert (ai.threshold, commit.revision, commit.announced) == (0.5, 2, hc.memory.channel is not None)
     eventually(lambda: told)
-    assert (told[0].by, told[0].reason, told[0].keys, told[0].at) == ("ann", "a test", {"threshold"}, commit.at)
+    assert (told[0].by, told[0].reason, told[0].keys, told[0].at) == (
+        "ann",
+        "a test",
+        frozenset({"threshold"}),
+        commit.at,
+    )
     hc.wait_for(hc.store.delete(ai, "threshold", by="ann"))
     assert ai.threshold == 0.75
     with pytest.raises(hotconfig.InvalidValueError):

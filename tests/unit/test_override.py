@@ -120,8 +120,8 @@ def test_listeners_are_told_of_the_beginning_and_the_end(hc: MemoryHotConfig, ai
         eventually(lambda: len(told) == 1)
     eventually(lambda: len(told) == 2)
     assert [(c.old.threshold, c.new.threshold, c.keys, c.by) for c in told] == [
-        (0.75, 0.9, {"threshold"}, "hotconfig.testing"),
-        (0.9, 0.75, {"threshold"}, "hotconfig.testing"),
+        (0.75, 0.9, frozenset({"threshold"}), "hotconfig.testing"),
+        (0.9, 0.75, frozenset({"threshold"}), "hotconfig.testing"),
     ]
 
 
@@ -375,10 +375,11 @@ def test_setup_that_fails_leaves_no_override() -> None:
         def setup_method(self) -> None:
             raise KeyError
 
+    failing: Any = Failing()
     with in_memory() as hc:
         ai = hc.bind(AI)
         with pytest.raises(KeyError):
-            Failing().setup_method(None)  # type: ignore[call-arg] - as pytest calls it
+            failing.setup_method(None)  # as pytest calls it
         assert ai.threshold == 0.75
 
 

@@ -112,8 +112,9 @@ def _around(function: Callable[..., Any], again: Callable[[], Override]) -> Call
 
         @functools.wraps(function)
         def generate(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+            inner: Generator[Any, Any, Any] = function(*args, **kwargs)
             with again():
-                return (yield from function(*args, **kwargs))
+                return (yield from inner)
 
         return generate
     if inspect.iscoroutinefunction(function):
@@ -152,7 +153,7 @@ def _around_async_generator(
     return generate
 
 
-def _around_tests(tests: type, again: Callable[[], Override]) -> type:
+def _around_tests(tests: type[Any], again: Callable[[], Override]) -> type[Any]:
     if issubclass(tests, unittest.TestCase):
         _around_unittest(tests, again)
     else:
@@ -171,7 +172,7 @@ def _around_unittest(tests: type[unittest.TestCase], again: Callable[[], Overrid
     type.__setattr__(tests, "setUp", setUp)
 
 
-def _around_methods(tests: type, again: Callable[[], Override]) -> None:
+def _around_methods(tests: type[Any], again: Callable[[], Override]) -> None:
     """``setup_method`` and ``teardown_method`` as pytest calls them: both may take the test's method, or not."""
     set_up = _optional(tests, "setup_method")
     tear_down = _optional(tests, "teardown_method")
@@ -196,7 +197,7 @@ def _around_methods(tests: type, again: Callable[[], Override]) -> None:
     type.__setattr__(tests, "teardown_method", teardown_method)
 
 
-def _optional(tests: type, name: str) -> Callable[[Any, Any], None]:
+def _optional(tests: type[Any], name: str) -> Callable[[Any, Any], None]:
     method: Callable[..., object] | None = getattr(tests, name, None)
     if method is None:
         return lambda _self, _method: None

@@ -5,7 +5,7 @@ Owns the wiring. Line, threads, listeners, store and states are the real ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
@@ -19,7 +19,7 @@ from hotconfig.runtime.publishing import Deliver, Publisher
 from hotconfig.runtime.relay import Relay, Tell
 from hotconfig.runtime.timing import Timing
 from hotconfig.runtime.wiring import Wiring
-from hotconfig.testing.memory.pair import Memory, Stored
+from hotconfig.testing.memory.pair import Memory, S
 
 DATABASE_URL: Final = "postgresql://in-memory"
 REDIS_URL: Final = "redis://in-memory"
@@ -45,7 +45,9 @@ class MemoryHotConfig(HotConfig):
         raise UsageError("a HotConfig in memory is not made from the environment: call hotconfig.testing.in_memory()")
 
 
-def in_memory(stored: Stored | None = None, *, redis: bool = True, timing: Timing | None = None) -> MemoryHotConfig:
+def in_memory(
+    stored: Mapping[S, Mapping[str, object]] | None = None, *, redis: bool = True, timing: Timing | None = None
+) -> MemoryHotConfig:
     """A ``HotConfig`` for unit tests of services, without any server: ``with in_memory({"ai": {...}}) as hc: ...``.
 
     What is beneath is a list of commits and a list of subscribers in this process; everything else is the real thing:

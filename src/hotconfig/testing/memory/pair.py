@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hotconfig.testing.memory.client import MemoryHotConfig
 
 Service = str | type[BaseModel]
-Stored = Mapping[str, Mapping[str, object]] | Mapping[type[BaseModel], Mapping[str, object]]
+S = TypeVar("S", bound=str | type[BaseModel])
 
 BY = "memory"
 
@@ -58,7 +58,7 @@ class Memory:
         InvalidValueError, UnknownKeyError, SecretValueError, DeclarationError: of a class's values, as ``store.set``.
     """
 
-    def __init__(self, stored: Stored | None = None, *, redis: bool = True) -> None:
+    def __init__(self, stored: Mapping[S, Mapping[str, object]] | None = None, *, redis: bool = True) -> None:
         self.truth = MemoryTruth()
         self.channel = MemoryChannel() if redis else None
         for service, values in (stored or {}).items():
