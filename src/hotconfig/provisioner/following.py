@@ -31,7 +31,7 @@ from hotconfig.provisioner.progress import Tell, news, nobody
 from hotconfig.provisioner.rows import TenantRows
 from hotconfig.provisioner.worker import Worked, Worker
 
-logger = logging.getLogger("hotconfig.provisioner")
+logger: Final = logging.getLogger("hotconfig.provisioner")
 
 WAIT_S: Final = 10.0
 FIRST_PAUSE_S: Final = 0.02

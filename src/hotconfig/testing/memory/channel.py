@@ -101,7 +101,7 @@ class MemorySubscription(Mailbox):
         super().__init__()
         self._all = subscribe_all
         self._prefixes: set[str] = set()
-        self.closed = False
+        self.closed: bool = False
         if subscribe_all:
             self._subscribe(ALL)
         else:

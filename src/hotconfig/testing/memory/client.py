@@ -36,7 +36,7 @@ class MemoryHotConfig(HotConfig):
     def __init__(self, memory: Memory, *, timing: Timing | None = None) -> None:
         redis_url = None if memory.channel is None else REDIS_URL
         super().__init__(DATABASE_URL, redis_url, timing=timing)
-        self.memory = memory
+        self.memory: Memory = memory
         self._wiring = MemoryWiring(DATABASE_URL, redis_url, "hotconfig", False, True, memory)
 
     @classmethod

@@ -59,8 +59,8 @@ class Memory:
     """
 
     def __init__(self, stored: Mapping[S, Mapping[str, object]] | None = None, *, redis: bool = True) -> None:
-        self.truth = MemoryTruth()
-        self.channel = MemoryChannel() if redis else None
+        self.truth: MemoryTruth = MemoryTruth()
+        self.channel: MemoryChannel | None = MemoryChannel() if redis else None
         for service, values in (stored or {}).items():
             self.truth.commit(_name(service), *_changes(service, values), by=BY)
 

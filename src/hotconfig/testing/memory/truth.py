@@ -231,7 +231,7 @@ class MemoryListener(Mailbox):
 
     def __init__(self) -> None:
         super().__init__()
-        self.closed = False
+        self.closed: bool = False
 
     def follow(self, services: Iterable[str]) -> bool:  # noqa: ARG002 - as the port has it
         """All services are heard already."""
