@@ -1,0 +1,87 @@
+"""Lets griffe read this project's docstrings: an extension, named in docs/mkdocs.yml.
+
+They are written for those who read the code: with Sphinx's roles, several names before one colon, and drawings after a
+double colon. Here they become what Google's style and Markdown have for it. Owns no name and no sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib import import_module
+from typing import Any, Final
+
+import griffe
+
+MODULES: Final = (
+    "hotconfig",
+    "hotconfig.provisioner",
+    "hotconfig.provisioner.errors",
+    "hotconfig.testing",
+    "hotconfig.testing.kubernetes",
+    "hotconfig.embedded",
+)
+"""The modules whose names are public. A name of two of them belongs to the first."""
+
+_ROLE: Final = re.compile(r":(class|meth|func|attr|data|exc|mod):`~?([\w.]+)`")
+_DRAWING: Final = re.compile(r"::\n\n")
+_NAMES_ALONE: Final = re.compile(r"^(    +)((?:[A-Z]\w+Error(?:, )?)+)\.?$", re.MULTILINE)
+_SEVERAL: Final = re.compile(r"^(    +)([A-Za-z_]\w*(?:, [A-Za-z_]\w*)+): (.+)$", re.MULTILINE)
+
+
+def public_names(module: str) -> tuple[str, ...]:
+    """Return the public names of a module, in its own order."""
+    found = import_module(module)
+    names = getattr(found, "__all__", None) or vars(found).get("_HOME", ())
+    return tuple(names)
+
+
+@cache
+def homes() -> dict[str, str]:
+    """Return the module by which each public name is known."""
+    return {name: module for module in reversed(MODULES) for name in public_names(module)}
+
+
+class Extension(griffe.Extension):
+    """Rewrites every docstring before it is parsed, and shows what a signature means rather than how it is made."""
+
+    def on_object(self, *, obj: griffe.Object, loader: Any, **_: Any) -> None:  # noqa: ARG002 - griffe's signature
+        """Called by griffe for each object that it read."""
+        if obj.docstring is not None:
+            owner = obj if obj.is_class else obj.parent
+            obj.docstring.value = rewritten(obj.docstring.value, owner.name if owner and owner.is_class else "")
+        if isinstance(obj, griffe.Function):
+            _plain_signature(obj)
+
+
+def _plain_signature(function: griffe.Function) -> None:
+    """Name constants by their values, and leave out a parameter that is only there to say what is wrong."""
+    for parameter in list(function.parameters):
+        constant = function.module.members.get(str(parameter.default))
+        if isinstance(constant, griffe.Attribute) and constant.value is not None:
+            parameter.default = constant.value
+        if parameter.name == "misused":
+            del function.parameters["misused"]
+            function.parameters["service"].default = None
+            function.parameters["service"].annotation = "str"
+
+
+def rewritten(text: str, owner: str = "") -> str:
+    """Return a docstring as Google's style and Markdown want it. ``owner``: the class that it belongs to."""
+    text = _ROLE.sub(lambda role: _reference(role[1], role[2], owner), text)
+    text = _DRAWING.sub(":\n\n", text)
+    text = _NAMES_ALONE.sub(lambda line: "\n".join(f"{line[1]}{name}: see there." for name in line[2].split(", ")), text)
+    return _SEVERAL.sub(lambda line: "\n".join(f"{line[1]}{name}: {line[3]}" for name in line[2].split(", ")), text)
+
+
+def _reference(role: str, target: str, owner: str) -> str:
+    """A link, if the reference has the name; else the name as code."""
+    parts = target.split(".")
+    while parts and parts[0] not in homes():
+        parts = parts[1:]
+    if not parts and owner in homes() and role in {"meth", "attr"}:
+        parts = [owner, target]
+    if not parts:
+        return f"`{target.rpartition('.')[2]}`"
+    shown = parts[1:] if parts[0] == owner and len(parts) > 1 else parts
+    return f"[`{'.'.join(shown)}`][{homes()[parts[0]]}.{'.'.join(parts)}]"
