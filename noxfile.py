@@ -118,9 +118,12 @@ def faults(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Run what the documentation shows."""
-    session.install("-e", ".", *group("tests"))
-    session.run("pytest", "tests/docs", *session.posargs)
+    """Run what the documentation shows, and build its site; a warning is an error. ``-- site`` leaves it in site/."""
+    session.install("-e", ".", *group("tests"), *group("docs"))
+    keep = "site" in session.posargs
+    words = [word for word in session.posargs if word != "site"]
+    session.run("pytest", "-p", "no:pytest-django-constance", "tests/docs", *words, env={"HOTCONFIG_ALL_BLOCKS": "1"})
+    session.run("python", "-m", "docs.site", "build", "site" if keep else session.create_tmp())
 
 
 @nox.session(python=[version for version in PYTHONS if version != "3.12"])

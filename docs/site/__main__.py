@@ -21,7 +21,13 @@ def build(target: Path) -> int:
         configuration = staging.stage(Path(place))
         words = [sys.executable, "-m", "zensical", "build", "--strict", "--clean", "--config-file", str(configuration)]
         built = subprocess.run(
-            words, check=False, cwd=staging.ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            words,
+            check=False,
+            cwd=staging.ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         sys.stdout.write(built.stdout)
         if built.returncode or "griffe: " in built.stdout:  # of what griffe says, zensical takes no notice

@@ -25,8 +25,8 @@ MODULES: Final = (
 
 _ROLE: Final = re.compile(r":(class|meth|func|attr|data|exc|mod):`~?([\w.]+)`")
 _DRAWING: Final = re.compile(r"::\n\n")
-_NAMES_ALONE: Final = re.compile(r"^(    +)((?:[A-Z]\w+Error(?:, )?)+)\.?$", re.MULTILINE)
-_SEVERAL: Final = re.compile(r"^(    +)([A-Za-z_]\w*(?:, [A-Za-z_]\w*)+): (.+)$", re.MULTILINE)
+_NAMES_ALONE: Final = re.compile(r"^( +)((?:[A-Z]\w+Error(?:, )?)+)\.?$", re.MULTILINE)
+_SEVERAL: Final = re.compile(r"^( +)([A-Za-z_]\w*(?:, [A-Za-z_]\w*)+): (.+(?:\n\1 +.+)*)$", re.MULTILINE)
 
 
 def public_names(module: str) -> tuple[str, ...]:
@@ -37,9 +37,11 @@ def public_names(module: str) -> tuple[str, ...]:
 
 
 @cache
-def homes() -> dict[str, str]:
-    """Return the module by which each public name is known."""
-    return {name: module for module in reversed(MODULES) for name in public_names(module)}
+def home(name: str, near: str = "") -> str | None:
+    """Return the module by which a public name is known: the one around ``near`` if it has it, else the first."""
+    having = [module for module in MODULES if name in public_names(module)]
+    around = [module for module in having if f"{near}.".startswith(f"{module}.")]
+    return next(iter([*reversed(around), *having]), None)
 
 
 class Extension(griffe.Extension):
@@ -49,7 +51,8 @@ class Extension(griffe.Extension):
         """Called by griffe for each object that it read."""
         if obj.docstring is not None:
             owner = obj if obj.is_class else obj.parent
-            obj.docstring.value = rewritten(obj.docstring.value, owner.name if owner and owner.is_class else "")
+            name = owner.name if owner is not None and owner.is_class else ""
+            obj.docstring.value = rewritten(obj.docstring.value, name, obj.path)
         if isinstance(obj, griffe.Function):
             _plain_signature(obj)
 
@@ -66,22 +69,30 @@ def _plain_signature(function: griffe.Function) -> None:
             function.parameters["service"].annotation = "str"
 
 
-def rewritten(text: str, owner: str = "") -> str:
-    """Return a docstring as Google's style and Markdown want it. ``owner``: the class that it belongs to."""
-    text = _ROLE.sub(lambda role: _reference(role[1], role[2], owner), text)
+def rewritten(text: str, owner: str = "", near: str = "hotconfig") -> str:
+    """Return a docstring as Google's style and Markdown want it. ``owner``: its class; ``near``: where it stands."""
+    text = _ROLE.sub(lambda role: _reference(role[1], role[2], owner, near), text)
     text = _DRAWING.sub(":\n\n", text)
-    text = _NAMES_ALONE.sub(lambda line: "\n".join(f"{line[1]}{name}: see there." for name in line[2].split(", ")), text)
+    text = _NAMES_ALONE.sub(
+        lambda line: "\n".join(f"{line[1]}{name}: {_meaning(name, near)}" for name in line[2].split(", ")), text
+    )
     return _SEVERAL.sub(lambda line: "\n".join(f"{line[1]}{name}: {line[3]}" for name in line[2].split(", ")), text)
 
 
-def _reference(role: str, target: str, owner: str) -> str:
+def _meaning(name: str, near: str) -> str:
+    """The first sentence of an error's docstring."""
+    module = import_module(home(name, near) or "hotconfig.provisioner.errors")
+    return f"{' '.join((getattr(module, name).__doc__ or '').split()).partition('. ')[0].rstrip('.')}."
+
+
+def _reference(role: str, target: str, owner: str, near: str) -> str:
     """A link, if the reference has the name; else the name as code."""
     parts = target.split(".")
-    while parts and parts[0] not in homes():
+    while parts and home(parts[0], near) is None:
         parts = parts[1:]
-    if not parts and owner in homes() and role in {"meth", "attr"}:
+    if not parts and home(owner, near) is not None and role in {"meth", "attr"}:
         parts = [owner, target]
     if not parts:
         return f"`{target.rpartition('.')[2]}`"
     shown = parts[1:] if parts[0] == owner and len(parts) > 1 else parts
-    return f"[`{'.'.join(shown)}`][{homes()[parts[0]]}.{'.'.join(parts)}]"
+    return f"[`{'.'.join(shown)}`][{home(parts[0], near)}.{'.'.join(parts)}]"
