@@ -60,18 +60,19 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check types by two checkers, and what a user sees of them."""
+    """Check types by two checkers, what a user sees of them, and that every name of every module has a known type."""
     session.install("-e", ".", *group("types"))
     session.run("mypy")
     session.run("pyright")
+    session.run("pyright", "--verifytypes", "hotconfig", "--ignoreexternal")  # fails below 100 %
     session.run("pytest", "tests/typing")
 
 
 @nox.session
-def public_types(session: nox.Session) -> None:
-    """Tell which public names are not completely typed."""
-    session.install("-e", ".", *group("types"))
-    session.run("pyright", "--verifytypes", "hotconfig", "--ignoreexternal")
+def api(session: nox.Session) -> None:
+    """Hold the public names against those that are kept, and against the newest release in git's history, if any."""
+    session.install("griffe>=2")
+    session.run("python", "-m", "tests.api", *session.posargs)
 
 
 @nox.session(python=PYTHONS)
@@ -117,33 +118,116 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def provisioner_crashes(session: nox.Session) -> None:
+    """Kill a provisioner before and after every call of every operation, twice in a row. Some ten minutes."""
+    session.install("-e", ".", *group("tests"))
+    session.run("pytest", "tests/faults/test_provisioner_deaths.py", "-m", "long", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
-    """Run what the documentation shows, and build its site; a warning is an error. ``-- site`` leaves it in site/."""
+    """Run what the documentation shows, and build its site; a warning is an error."""
     session.install("-e", ".", *group("tests"), *group("docs"))
-    keep = "site" in session.posargs
-    words = [word for word in session.posargs if word != "site"]
-    session.run("pytest", "-p", "no:pytest-django-constance", "tests/docs", *words, env={"HOTCONFIG_ALL_BLOCKS": "1"})
-    session.run("python", "-m", "docs.site", "build", "site" if keep else session.create_tmp())
+    command = ["pytest", "-p", "no:pytest-django-constance", "tests/docs", *session.posargs]
+    session.run(*command, env={"HOTCONFIG_ALL_BLOCKS": "1"})
+    session.run("python", "-m", "docs.site", "build", session.create_tmp())
 
 
-@nox.session(python=[version for version in PYTHONS if version != "3.12"])
-def bench(session: nox.Session) -> None:
-    """Measure, side by side with the bare libraries."""
+@nox.session
+def site(session: nox.Session) -> None:
+    """Build the documentation's site into site/."""
+    session.install("-e", ".[cli,provisioner,demo]", *group("docs"))
+    session.run("python", "-m", "docs.site", "build", "site")
+
+
+def measure(session: nox.Session, *options: str) -> None:
+    """Run the benchmark suite, and keep what came out where the session's Python says."""
     session.install("-e", ".", *group("bench"))
-    session.run("python", "-m", "benchmarks", *(session.posargs or ["--json", f"bench-{session.python}.json"]))
+    kept = ["--json", f"bench-{session.python}.json", "--report", f"bench-{session.python}.html"]
+    session.run("hotconfig", "bench", *options, *(session.posargs or kept))
+
+
+@nox.session(python=RUNNING)
+def bench(session: nox.Session) -> None:
+    """Measure with small samples, beside the bare libraries and the peers. Five minutes at most."""
+    measure(session, "--quick")
+
+
+@nox.session(name="bench-full", python=[version for version in PYTHONS if version != "3.12"])
+def bench_full(session: nox.Session) -> None:
+    """Measure with samples that p99.9 is worth looking at. Leave the machine alone meanwhile."""
+    measure(session)
+
+
+DIST = Path("dist")
+EXTRAS = ["", *PROJECT["project"]["optional-dependencies"]]
+
+
+def epoch() -> str:
+    """The time of the newest commit, which stamps what is built from it; without git hatchling's own constant."""
+    done = subprocess.run(["git", "log", "-1", "--format=%ct"], check=False, capture_output=True, text=True)  # noqa: S607
+    return done.stdout.strip() or "1580601600"
+
+
+def built_wheel() -> str:
+    """The wheel that ``nox -s wheel`` laid into dist/."""
+    found = sorted(DIST.glob("*.whl"))
+    if len(found) != 1:
+        raise SystemExit("run `nox -s wheel` first: dist/ has to hold one wheel")
+    return str(found[0].resolve())
 
 
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """Build both distributions, and run the unit tests against the installed wheel."""
-    built = Path(session.create_tmp())
-    session.install("build")
-    session.run("python", "-m", "build", "--outdir", str(built))
-    (path,) = built.glob("*.whl")
-    session.install(str(path), *group("tests"))
-    with session.chdir(built):
-        session.run("python", "-c", "import hotconfig; print('imported', hotconfig.__file__)")
-    session.run("pytest", "tests/unit", *session.posargs)
+    """Build both distributions twice, byte for byte the same, check them, and lay them into dist/."""
+    place = Path(session.create_tmp()).resolve()
+    shutil.rmtree(place)
+    session.install("build", "twine>=6.1", *PROJECT["build-system"]["requires"])
+    stamp = {"SOURCE_DATE_EPOCH": epoch()}
+    for name, only in (("first", []), ("second", []), ("direct", ["--wheel"])):
+        session.run(
+            "python", "-m", "build", "--no-isolation", *only, "--outdir", str(place / name), env=stamp, silent=True
+        )
+    session.run(
+        "python", "-m", "tests.distributions.check", *(str(place / name) for name in ("first", "second", "direct"))
+    )
+    session.run("twine", "check", "--strict", *map(str, sorted((place / "first").iterdir())))
+    shutil.rmtree(DIST, ignore_errors=True)
+    shutil.copytree(place / "first", DIST)
+
+
+@nox.session(python=PYTHONS)
+@nox.parametrize("extra", EXTRAS, ids=[extra or "none" for extra in EXTRAS])
+def installed(session: nox.Session, extra: str) -> None:
+    """Install the wheel of dist/ with one extra where nothing else is, and use it."""
+    session.install(f"hotconfig[{extra}] @ {Path(built_wheel()).as_uri()}")
+    smoke = Path("tests/distributions/smoke.py").resolve()
+    with session.chdir(session.create_tmp()):
+        session.run("python", str(smoke), extra)
+        if extra == "demo":
+            session.run("hotconfig", "bench", "--list")
+
+
+@nox.session(python=PYTHONS)
+def wheel_tests(session: nox.Session) -> None:
+    """Run what tests a user's ways through the library against the wheel of dist/."""
+    session.install(built_wheel(), *group("tests"))
+    chosen = ["tests/unit", "tests/acceptance", "tests/integration/test_client.py", "tests/integration/test_cli.py"]
+    session.run("pytest", "--numprocesses=4", "-m", "not long", *(session.posargs or chosen))
+
+
+@nox.session
+def sbom(session: nox.Session) -> None:
+    """Write sbom.cdx.json: what an installation of the wheel of dist/ with the extra ``all`` brings, in CycloneDX."""
+    place = Path(session.create_tmp()).resolve() / "fresh"
+    session.install("cyclonedx-bom>=7", "virtualenv")
+    session.run("virtualenv", "--clear", "--no-seed", str(place), silent=True)
+    program = str(place / "bin" / "python")
+    session.run("pip", "--python", program, "install", "-q", f"hotconfig[all] @ {Path(built_wheel()).as_uri()}")
+    settings = ["--mc-type", "library", "--output-reproducible", "--validate", "--spec-version", "1.6"]
+    written = ["--pyproject", "pyproject.toml", "--output-file", "sbom.cdx.json"]
+    session.run("cyclonedx-py", "environment", *settings, *written, program, env={"SOURCE_DATE_EPOCH": epoch()})
+    session.run("python", "-m", "tests.distributions.bill", "sbom.cdx.json")
 
 
 @nox.session

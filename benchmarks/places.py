@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final
+
+from hotconfig.core.errors import UsageError
 
 DATABASE: Final = "HOTCONFIG_BENCH_DATABASE_URL"
 REDIS: Final = "HOTCONFIG_BENCH_REDIS_URL"
@@ -19,13 +19,28 @@ class Place:
 
     Args:
         quick: Take small samples.
-        tell: Hears short lines about progress.
+        tell: Hears short lines about progress. Call it between samples, never while one is taken.
+        database_url, redis_url: The given servers; both or neither.
+
+    Raises:
+        UsageError: one URL without the other.
     """
 
-    def __init__(self, *, quick: bool, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        *,
+        quick: bool,
+        tell: Callable[[str], None],
+        database_url: str | None = None,
+        redis_url: str | None = None,
+    ) -> None:
+        if (database_url is None) != (redis_url is None):
+            raise UsageError(f"give --database-url ({DATABASE}) and --redis-url ({REDIS}), or neither")
+        self._given = None if database_url is None or redis_url is None else (database_url, redis_url)
         self.quick = quick
         self.tell = tell
         self.versions: dict[str, str] = {}
+        self.postgres_pid: int | None = None  # only of the embedded server, and once it was needed
         self._stack = ExitStack()
         self._urls: tuple[str, str] | None = None
 
@@ -49,20 +64,15 @@ class Place:
 
     def _servers(self) -> tuple[str, str]:
         if self._urls is None:
-            self._urls = self._given() or self._embedded()
+            self._urls = self._given or self._embedded()
             self._furnish(*self._urls)
         return self._urls
-
-    def _given(self) -> tuple[str, str] | None:
-        database_url, redis_url = os.environ.get(DATABASE), os.environ.get(REDIS)
-        if (database_url is None) != (redis_url is None):
-            sys.exit(f"set both {DATABASE} and {REDIS}, or neither: then embedded servers are started")
-        return None if database_url is None or redis_url is None else (database_url, redis_url)
 
     def _embedded(self) -> tuple[str, str]:
         from hotconfig.embedded import servers
 
         started = self._stack.enter_context(servers(on_progress=self.tell))
+        self.postgres_pid = started.postgres.pid
         return started.database_url, started.redis_url
 
     def _furnish(self, database_url: str, redis_url: str) -> None:

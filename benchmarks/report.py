@@ -1,27 +1,26 @@
-"""Showing rows: a table for people, JSON for programs. Must not know how anything was measured."""
+"""A run as a table on the terminal, and the machine it was made on. Must not know how anything was measured."""
 
 from __future__ import annotations
 
-import json
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.results import Row, Summary
+from benchmarks.results import Row, Run, Summary, missed
 
 PACKAGES: Final = ("hotconfig", "pydantic", "pydantic-core", "pydantic-settings", "psycopg", "redis", "hiredis")
-HEADINGS: Final = ("figure", "n", "p50", "p99", "p99.9", "max", "floor's p50", "ratio", "bound", "held")
+HEADINGS: Final = ("figure", "n", "p50", "p99", "p99.9", "max", "floor or peer", "ratio", "bound", "held")
 _HELD: Final = {True: "yes", False: "NO", None: ""}
 
 
-def environment(servers: Mapping[str, str]) -> dict[str, Any]:
+def environment(servers: Mapping[str, str], *, quick: bool) -> dict[str, Any]:
     """The machine and the versions that the figures hold for."""
     return {
+        "samples": "quick" if quick else "full",
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -33,20 +32,11 @@ def environment(servers: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def as_json(rows: Iterable[Row], described: Mapping[str, Any]) -> str:
-    """Everything, with each row's ``ratio``, ``value`` and ``held`` worked out."""
-    listed = [
-        asdict(row) | {"judged": row.judged.value, "ratio": row.ratio, "value": row.value, "held": row.held}
-        for row in rows
-    ]
-    return json.dumps({"environment": dict(described), "rows": listed}, indent=2)
-
-
 def as_cells(row: Row) -> tuple[str, ...]:
     """A row under :data:`HEADINGS`."""
     measured = row.measured
     return (
-        f"{row.figure}: {row.name} [{row.unit}]",
+        f"{row.label} [{row.unit}]",
         str(measured.n),
         *(number(value) for value in (measured.p50, measured.p99, measured.p999, measured.maximum)),
         _floor(row.floor),
@@ -58,25 +48,48 @@ def as_cells(row: Row) -> tuple[str, ...]:
 
 def as_text(rows: Sequence[Row]) -> str:
     """A table in plain characters."""
-    table = [HEADINGS, *(as_cells(row) for row in rows)]
-    widths = [max(len(line[column]) for line in table) for column in range(len(HEADINGS))]
+    return aligned([HEADINGS, *(as_cells(row) for row in rows)])
+
+
+def aligned(table: Sequence[Sequence[str]]) -> str:
+    """Columns in plain characters, the first to the left, the others to the right."""
+    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) if not column else cell.rjust(width) for column, (cell, width) in enumerate(pairs))
         for pairs in (list(zip(line, widths, strict=True)) for line in table)
     )
 
 
-def show(rows: Sequence[Row], described: Mapping[str, Any]) -> None:
-    """Print the table, how each row came about, and the environment."""
-    _print_table(rows)
+def verdicts(rows: Sequence[Row]) -> str:
+    """How many bounds were held."""
+    bounded = [row for row in rows if row.held is not None]
+    held = len(bounded) - len(missed(rows))
+    return f"{len(rows)} rows, {held} of {len(bounded)} bounds held" if bounded else f"{len(rows)} rows, no bound"
+
+
+def show(run: Run) -> None:
+    """Print the table, how each row came about, the environment, and what was missed or not measured."""
+    _print_table(run.rows)
     print()
-    for row in rows:
-        against = f" against {row.floor_name}" if row.floor_name else ""
-        warm_up = f" {row.warm_up} discarded first." if row.warm_up else ""
-        print(f"{row.figure}: {row.name}{against}: {row.how}{warm_up}")
+    for row in run.rows:
+        print(f"{row.label}{method(row)}")
     print()
-    for name, value in described.items():
+    for name, value in run.environment.items():
         print(f"{name}: {value}")
+    for name, reason in run.absent.items():
+        print(f"not measured: {name}: {reason}")
+    for name, reason in run.failed.items():
+        print(f"failed: {name}: {reason}")
+    for row in missed(run.rows):
+        print(f"missed: {row.label}")
+
+
+def method(row: Row) -> str:
+    """How a row came about, its further numbers included."""
+    against = f" against {row.floor_name}" if row.floor_name else ""
+    warm_up = f" {row.warm_up} discarded first." if row.warm_up else ""
+    also = "".join(f" {name}: {number(value)}." for name, value in row.also.items())
+    return f"{against}: {row.how}{warm_up}{also}"
 
 
 def number(value: float) -> str:
@@ -94,6 +107,7 @@ def _print_table(rows: Sequence[Row]) -> None:
     try:
         from rich.console import Console
         from rich.table import Table
+        from rich.text import Text
     except ImportError:
         print(as_text(rows))
         return
@@ -101,9 +115,12 @@ def _print_table(rows: Sequence[Row]) -> None:
     if not console.is_terminal:  # rich would wrap to 80 columns
         print(as_text(rows))
         return
-    table = Table(*HEADINGS)
+    table = Table(box=None, pad_edge=False, show_edge=False)
+    table.add_column(HEADINGS[0], overflow="fold", min_width=24)
+    for heading in HEADINGS[1:]:
+        table.add_column(heading, justify="right", no_wrap=heading != "bound")
     for row in rows:
-        table.add_row(*as_cells(row), style="red" if row.held is False else None)
+        table.add_row(*(Text(cell) for cell in as_cells(row)), style="red" if row.held is False else None)
     console.print(table)
 
 

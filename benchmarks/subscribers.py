@@ -1,11 +1,14 @@
-"""The two kinds of subscriber processes: a bare loop of redis-py, and hotconfig."""
+"""Subscriber processes: a bare loop of redis-py, and hotconfig."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.declared import marked
+from pydantic_settings import BaseSettings
+
+from benchmarks.declared import marked, wide
 from benchmarks.places import SCHEMA
 from benchmarks.processes import Stamps
 
@@ -34,17 +37,40 @@ def bare(stamps: Stamps, redis_url: str, channel: str) -> None:
 
 def hot(stamps: Stamps, database_url: str, redis_url: str, service: str, reconcile_s: float) -> None:
     """A bound class. The stamp is taken at the swap, where the bare loop takes it: right after storing."""
+    _follow(stamps, database_url, redis_url, [marked(service)], field="threshold", reconcile_s=reconcile_s)
+
+
+def hot_fields(stamps: Stamps, database_url: str, redis_url: str, service: str, fields: int) -> None:
+    """A class with many fields; stamps ``field_0``."""
+    _follow(stamps, database_url, redis_url, [wide(fields, service)], field="field_0")
+
+
+def hot_services(stamps: Stamps, database_url: str, redis_url: str, services: list[str]) -> None:
+    """Many services in one process."""
+    _follow(stamps, database_url, redis_url, [marked(service) for service in services], field="threshold")
+
+
+def _follow(
+    stamps: Stamps,
+    database_url: str,
+    redis_url: str,
+    classes: Sequence[type[BaseSettings]],
+    *,
+    field: str,
+    reconcile_s: float = 10.0,
+) -> None:
     import hotconfig
     from hotconfig.core import line
     from hotconfig.core.live import swap
 
     def stamped(live: Any, candidate: Any) -> None:
         swap(live, candidate)
-        stamps.stamp(candidate.threshold)
+        stamps.stamp(getattr(candidate, field))
 
     line.__dict__["swap"] = stamped  # what the line calls
     timing = hotconfig.Timing(reconcile_s=reconcile_s, stale_after_s=3 * reconcile_s)
     with hotconfig.HotConfig(database_url, redis_url, schema=SCHEMA, timing=timing) as client:
-        client.bind(marked(service))
+        for each in classes:
+            client.bind(each)
         stamps.ready()
         threading.Event().wait()

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from time import perf_counter_ns
+from typing import Final
+
+ROUND: Final[ContextVar[Callable[[int, int], None]]] = ContextVar("ROUND", default=lambda _done, _of: None)
+"""Hears after each round how many are done, of how many. Called between samples, never while one is taken."""
 
 
 def in_turns(arms: Mapping[str, Callable[[], float]], rounds: int, *, warm_up: int = 0) -> dict[str, list[float]]:
@@ -13,6 +18,7 @@ def in_turns(arms: Mapping[str, Callable[[], float]], rounds: int, *, warm_up: i
     The order is random but the same in every run. The first ``warm_up`` rounds are not collected.
     """
     order = random.Random(0)
+    tell = ROUND.get()
     samples: dict[str, list[float]] = {name: [] for name in arms}
     names = list(arms)
     for number in range(warm_up + rounds):
@@ -21,6 +27,7 @@ def in_turns(arms: Mapping[str, Callable[[], float]], rounds: int, *, warm_up: i
             value = arms[name]()
             if number >= warm_up:
                 samples[name].append(value)
+        tell(number + 1, warm_up + rounds)
     return samples
 
 
@@ -29,6 +36,7 @@ def in_blocks(
 ) -> dict[str, list[float]]:
     """As :func:`in_turns`, for arms that measure ``size`` times at each call."""
     order = random.Random(0)
+    tell = ROUND.get()
     samples: dict[str, list[float]] = {name: [] for name in arms}
     names = list(arms)
     for number in range(warm_up + blocks):
@@ -37,6 +45,7 @@ def in_blocks(
             values = arms[name](size)
             if number >= warm_up:
                 samples[name] += values
+        tell(number + 1, warm_up + blocks)
     return samples
 
 

@@ -78,10 +78,10 @@ def _hotconfig() -> Iterator[str]:
 def _commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The commands by name, those of groups with the group's name before them."""
     for name, each in sorted(group.commands.items()):
+        if getattr(each, "invoke_without_command", True):  # a group that does something by itself, or a command
+            yield prefix + name, each
         if hasattr(each, "commands"):
             yield from _commands(each, f"{prefix}{name} ")
-        else:
-            yield prefix + name, each
 
 
 def _is_shared(option: Any) -> bool:
@@ -89,8 +89,8 @@ def _is_shared(option: Any) -> bool:
 
 
 def _argument(argument: Any) -> str:
-    named = (argument.metavar or argument.name.upper()).strip("[]")
-    return named if argument.required else f"[{named}]"
+    named = argument.metavar or argument.name.upper()
+    return named if argument.required or named.startswith("[") else f"[{named}]"
 
 
 def _typer_row(option: Any) -> Row:
@@ -112,7 +112,8 @@ def _provisioner() -> Iterator[str]:
         actions = list(_actions(each))
         needed = [_argparse_row(action)[0] for action in actions if action.required]
         options = ["[OPTIONS]"] if len(needed) < len(actions) else []
-        yield f"### hotconfig-provisioner {name}\n\n```text\n{' '.join(['hotconfig-provisioner', name, *needed, *options])}\n```\n"
+        usage = " ".join([name, *needed, *options])
+        yield f"### hotconfig-provisioner {name}\n\n```text\nhotconfig-provisioner {usage}\n```\n"
         if words := each.description or helps.get(name):
             yield f"{words[0].upper()}{words[1:].rstrip('.')}.\n"
         yield from _table(_argparse_row(action) for action in actions)

@@ -1,7 +1,7 @@
-"""Lets griffe read this project's docstrings: an extension, named in docs/mkdocs.yml.
+"""What is public, and this project's docstrings as a site can show them. Needs no site builder.
 
-They are written for those who read the code: with Sphinx's roles, several names before one colon, and drawings after a
-double colon. Here they become what Google's style and Markdown have for it. Owns no name and no sentence.
+Docstrings are written for those who read the code: with Sphinx's roles, several names before one colon, and drawings
+after a double colon. Here they become what Google's style and Markdown have for it. Owns no name and no sentence.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from importlib import import_module
-from typing import Any, Final
-
-import griffe
+from typing import Final
 
 MODULES: Final = (
     "hotconfig",
@@ -42,31 +40,6 @@ def home(name: str, near: str = "") -> str | None:
     having = [module for module in MODULES if name in public_names(module)]
     around = [module for module in having if f"{near}.".startswith(f"{module}.")]
     return next(iter([*reversed(around), *having]), None)
-
-
-class Extension(griffe.Extension):
-    """Rewrites every docstring before it is parsed, and shows what a signature means rather than how it is made."""
-
-    def on_object(self, *, obj: griffe.Object, loader: Any, **_: Any) -> None:  # noqa: ARG002 - griffe's signature
-        """Called by griffe for each object that it read."""
-        if obj.docstring is not None:
-            owner = obj if obj.is_class else obj.parent
-            name = owner.name if owner is not None and owner.is_class else ""
-            obj.docstring.value = rewritten(obj.docstring.value, name, obj.path)
-        if isinstance(obj, griffe.Function):
-            _plain_signature(obj)
-
-
-def _plain_signature(function: griffe.Function) -> None:
-    """Name constants by their values, and leave out a parameter that is only there to say what is wrong."""
-    for parameter in list(function.parameters):
-        constant = function.module.members.get(str(parameter.default))
-        if isinstance(constant, griffe.Attribute) and constant.value is not None:
-            parameter.default = constant.value
-        if parameter.name == "misused":
-            del function.parameters["misused"]
-            function.parameters["service"].default = None
-            function.parameters["service"].annotation = "str"
 
 
 def rewritten(text: str, owner: str = "", near: str = "hotconfig") -> str:

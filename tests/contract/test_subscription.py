@@ -1,4 +1,4 @@
-"""What every subscription promises: at one server (Valkey, Redis, TLS, unix socket), behind Sentinels, in a cluster."""
+"""What every subscription promises: at one server (Valkey, Redis, TLS, unix socket), behind Sentinels, in memory …"""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from pathlib import Path
 import pytest
 
 from hotconfig.core.errors import HotConfigError
-from hotconfig.core.ports import Confirmed, Event, Message, Pong
+from hotconfig.core.ports import Confirmed, Event, Message, Pong, Subscription
+from hotconfig.core.resp import OVERSIZE
 from hotconfig.embedded.valkey import _wheel_binary
-from hotconfig.redis.subscribe import OVERSIZE, RedisSubscription
+from hotconfig.redis.subscribe import RedisSubscription
+from hotconfig.testing.memory import MemoryChannel
 from tests.support.redis_servers import QUOTED, Cluster, RedisProcess, Watched, started, write_certificates
 from tests.support.waiting import eventually
 
-PLACES = ["valkey", "redis", "tls", "unix", "sentinel", "sentinel-tls", "cluster", "cluster-tls"]
+PLACES = ["valkey", "redis", "tls", "unix", "sentinel", "sentinel-tls", "cluster", "cluster-tls", "memory"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,9 @@ class Place:
     publisher: RedisProcess
     servers: tuple[RedisProcess, ...]
 
+    def open(self, services: list[str], *, subscribe_all: bool = False) -> Subscription:
+        return RedisSubscription.open(self.url, services, subscribe_all=subscribe_all)
+
     def publish(self, channel: str, data: bytes) -> None:
         with self.publisher.client() as client:
             client.publish(channel, data)
@@ -38,8 +43,27 @@ class Place:
             server.ask("CLIENT", "KILL", "TYPE", "pubsub")
 
 
+class MemoryPlace:
+    """The same in memory."""
+
+    def __init__(self) -> None:
+        self.channel = MemoryChannel()
+
+    def open(self, services: list[str], *, subscribe_all: bool = False) -> Subscription:
+        return self.channel.open(services, subscribe_all=subscribe_all)
+
+    def publish(self, channel: str, data: bytes) -> None:
+        self.channel.publish(channel, data)
+
+    def cut(self) -> None:
+        self.channel.cut()
+
+
+AnyPlace = Place | MemoryPlace
+
+
 class Ear:
-    def __init__(self, subscription: RedisSubscription) -> None:
+    def __init__(self, subscription: Subscription) -> None:
         self.subscription = subscription
         self.heard: list[Event] = []
 
@@ -49,7 +73,10 @@ class Ear:
 
 
 @pytest.fixture(scope="module", params=PLACES)
-def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnyPlace]:
+    if request.param == "memory":
+        yield MemoryPlace()
+        return
     directory = tmp_path_factory.mktemp(request.param)
     kind, _, secure = str(request.param).rpartition("-") if "-" in request.param else (request.param, "", "")
     tls = directory if "tls" in (kind, secure) else None
@@ -76,8 +103,8 @@ def _single(kind: str, directory: Path, tls: Path | None) -> Iterator[Place]:
 
 
 @pytest.fixture
-def ear(place: Place) -> Iterator[Ear]:
-    subscription = RedisSubscription.open(place.url, ["ai"])
+def ear(place: AnyPlace) -> Iterator[Ear]:
+    subscription = place.open(["ai"])
     yield Ear(subscription)
     subscription.close()
 
@@ -95,14 +122,14 @@ def test_every_ping_is_answered(ear: Ear) -> None:
         eventually(lambda: ear.hears(Pong()))
 
 
-def test_messages_come_as_they_were_sent(ear: Ear, place: Place) -> None:
+def test_messages_come_as_they_were_sent(ear: Ear, place: AnyPlace) -> None:
     eventually(lambda: ear.hears(Confirmed("config:ai:*")))
     for data in (b"0.90", b"", b"\r\n$5\r\n", bytes(range(256))):
         place.publish("config:ai:threshold", data)
         eventually(partial(ear.hears, Message(b"config:ai:threshold", data)))
 
 
-def test_a_flood_of_large_messages_is_taken_in_bounded_pieces(ear: Ear, place: Place) -> None:
+def test_a_flood_of_large_messages_is_taken_in_bounded_pieces(ear: Ear, place: AnyPlace) -> None:
     eventually(lambda: ear.hears(Confirmed("config:ai:*")))
     for number in range(30):  # below what Redis keeps for a slow subscriber
         place.publish("config:ai:threshold", b"%d" % number + b"x" * 900_000)
@@ -118,7 +145,7 @@ def test_a_flood_of_large_messages_is_taken_in_bounded_pieces(ear: Ear, place: P
     assert largest <= 6
 
 
-def test_what_is_too_long_is_a_hint_and_what_follows_is_heard(ear: Ear, place: Place) -> None:
+def test_what_is_too_long_is_a_hint_and_what_follows_is_heard(ear: Ear, place: AnyPlace) -> None:
     eventually(lambda: ear.hears(Confirmed("config:ai:*")))
     place.publish("config:ai:threshold", b"x" * 3_000_000)
     place.publish("config:ai:threshold", b"0.90")
@@ -139,7 +166,7 @@ def test_receiving_never_blocks(ear: Ear) -> None:
     assert done.wait(1.0)
 
 
-def test_a_closed_connection_is_an_error_of_ours(ear: Ear, place: Place) -> None:
+def test_a_closed_connection_is_an_error_of_ours(ear: Ear, place: AnyPlace) -> None:
     eventually(lambda: ear.hears(Confirmed("config:ai:*")))
     place.cut()
 
@@ -153,8 +180,8 @@ def test_a_closed_connection_is_an_error_of_ours(ear: Ear, place: Place) -> None
     eventually(refused)
 
 
-def test_everything_may_be_heard_at_once(place: Place) -> None:
-    ear = Ear(RedisSubscription.open(place.url, ["ai"], subscribe_all=True))
+def test_everything_may_be_heard_at_once(place: AnyPlace) -> None:
+    ear = Ear(place.open(["ai"], subscribe_all=True))
     try:
         eventually(lambda: ear.hears(Confirmed("config:*")))
         assert not ear.subscription.follow(["email"])
@@ -165,7 +192,7 @@ def test_everything_may_be_heard_at_once(place: Place) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_an_abandoned_copy_takes_nothing_from_the_original(ear: Ear, place: Place) -> None:
+def test_an_abandoned_copy_takes_nothing_from_the_original(ear: Ear, place: AnyPlace) -> None:
     eventually(lambda: ear.hears(Confirmed("config:ai:*")))
     child = os.fork()
     if child == 0:

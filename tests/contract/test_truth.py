@@ -21,12 +21,10 @@ from hotconfig.core.chain import Change, Head, genesis
 from hotconfig.core.errors import (
     AccessDeniedError,
     ConfigurationError,
-    ConflictError,
     DatabaseUnavailableError,
     DeclarationError,
     SchemaMissingError,
 )
-from hotconfig.core.judge import Loaded, applied
 from hotconfig.core.names import check_key, check_service
 from hotconfig.core.text.limits import MAX_TEXT_BYTES
 from hotconfig.postgres.truth import PostgresReader, PostgresWriter
@@ -529,47 +527,6 @@ def test_writers_of_every_kind_never_block_each_other_for_good(known: bool, desk
     assert desk.broken() is None
 
 
-@pytest.mark.parametrize("alike", [False, True], ids=["other values", "the same value"])
-@pytest.mark.parametrize("before", [0, 3])
-def test_of_those_that_expect_the_same_head_exactly_one_wins(
-    before: int, alike: bool, desk: Desk, writer: PostgresWriter
-) -> None:
-    for number in range(before):
-        writer.write(order(a=f"before {number}"))
-    barrier = threading.Barrier(6)
-
-    def race(number: int) -> bool:
-        text = "same" if alike else f"racer {number}"
-        barrier.wait(10)
-        try:
-            return writer.write(order(a=text, b=text, expect=before)).moved
-        except ConflictError:
-            return False
-
-    with ThreadPoolExecutor(6) as pool:
-        assert sorted(pool.map(race, range(6))) == [False] * 5 + [True]
-    assert desk.revision() == before + 1
-    assert desk.broken() is None
-
-
-@pytest.mark.parametrize("expect", [0, 1, 3, 99])
-def test_an_expectation_that_is_not_met_writes_nothing(expect: int, desk: Desk, writer: PostgresWriter) -> None:
-    desk.put(a="1", b="2")
-    deleting = order("ai", [Change("a", deleted=True)], expect=expect)
-    for attempt in (order(a="x", expect=expect), order(a="1", expect=expect), deleting):
-        with pytest.raises(ConflictError, match=f"expected revision {expect}, the head is 2"):
-            writer.write(attempt)
-    assert desk.archive.texts("ai") == {"a": "1", "b": "2"}
-    assert desk.revision() == 2
-    assert writer.write(order(a="3", expect=2)).head.revision == 3
-
-
-def test_an_expectation_about_a_service_without_commits(writer: PostgresWriter) -> None:
-    with pytest.raises(ConflictError, match="expected revision 1, the head is 0"):
-        writer.write(order(a="1", expect=1))
-    assert writer.write(order(a="1", expect=0)).head.revision == 1
-
-
 def test_several_calls_in_one_transaction_are_one_commit(desk: Desk) -> None:
     with desk.connection.transaction():
         write_sql(desk.connection, "a", text="1", expect=0)
@@ -583,99 +540,6 @@ def test_several_calls_in_one_transaction_are_one_commit(desk: Desk) -> None:
 # reading ------------------------------------------------------------------------------------------------------
 
 
-def load(reader: PostgresReader, service: str, head: Head) -> Loaded:
-    (loaded,) = reader.load({service: head}).loaded
-    return loaded
-
-
-def test_a_service_without_commits_is_at_its_genesis(reader: PostgresReader) -> None:
-    asked = genesis("ai")
-    assert load(reader, "ai", asked) == Loaded("ai", asked, asked, known=True, changes=())
-
-
-def test_the_first_read_brings_everything(desk: Desk, reader: PostgresReader) -> None:
-    desk.put(a="1", b=None, c="")
-    desk.run("DELETE FROM hotconfig.service_configs WHERE key = 'a'")
-    loaded = load(reader, "ai", genesis("ai"))
-    assert loaded.known
-    assert sorted(loaded.changes) == [Change("b", None), Change("c", "")]
-    assert loaded.head == desk.archive.head("ai")
-
-
-def test_a_later_read_brings_what_changed_since(desk: Desk, writer: PostgresWriter, reader: PostgresReader) -> None:
-    asked = writer.write(order(a="1", b="1", c="1", d="1")).head
-    writer.write(order(a="2", b="2"))
-    writer.write(order("ai", [Change("b", deleted=True)], a="3"))
-    last = writer.write(order("ai", [Change("c", deleted=True)], e=None))
-    writer.write(order(e=None))
-    loaded = load(reader, "ai", asked)
-    assert loaded.known
-    assert {change.key: change for change in loaded.changes} == {
-        "a": Change("a", "3"),
-        "b": Change("b", deleted=True),
-        "c": Change("c", deleted=True),
-        "e": Change("e", None),
-    }
-    assert loaded.head == last.head
-    assert (loaded.by, loaded.reason, loaded.at) == (None, None, last.at)
-
-
-def test_a_read_of_one_commit_tells_whose_it_was(writer: PostgresWriter, reader: PostgresReader) -> None:
-    asked = writer.write(order(a="1")).head
-    last = writer.write(order(a="2", b="2"))
-    loaded = load(reader, "ai", asked)
-    assert (loaded.by, loaded.reason, loaded.at) == ("ann", "testing", last.at)
-
-
-def test_a_read_of_several_commits_tells_whose_they_were_where_all_are_one_persons(
-    writer: PostgresWriter, reader: PostgresReader
-) -> None:
-    asked = writer.write(order(a="1")).head
-    between = writer.write(order(a="2")).head
-    writer.write(order(b="2"))
-    loaded = load(reader, "ai", asked)
-    assert (loaded.by, loaded.reason, loaded.several) == ("ann", "testing", False)
-    writer.write(order(b="3"))
-    hidden = load(reader, "ai", asked)
-    assert (hidden.by, hidden.several) == (None, False)  # a commit stands in no row any more: it may be anybody's
-    writer.write(replace(order(c="3"), by="bob"))
-    differing = load(reader, "ai", between)
-    assert (differing.by, differing.reason, differing.several) == (None, None, True)
-
-
-def test_a_read_at_the_head_brings_nothing(writer: PostgresWriter, reader: PostgresReader) -> None:
-    asked = writer.write(order(a="1")).head
-    assert load(reader, "ai", asked) == Loaded("ai", asked, asked, known=True, changes=())
-
-
-@pytest.mark.parametrize("revision", [1, 2, 7])
-def test_a_digest_that_is_not_in_the_history_brings_everything(
-    revision: int, writer: PostgresWriter, reader: PostgresReader
-) -> None:
-    writer.write(order(a="1"))
-    last = writer.write(order(b="2")).head
-    asked = Head(revision, b"?" * 32)
-    loaded = load(reader, "ai", asked)
-    assert (loaded.asked, loaded.known, loaded.head) == (asked, False, last)
-    assert sorted(loaded.changes) == [Change("a", "1"), Change("b", "2")]
-
-
-def test_several_services_are_read_at_once(desk: Desk, writer: PostgresWriter, reader: PostgresReader) -> None:
-    heads = {name: writer.write(order(name, a="1", b="1")).head for name in ("one", "two", "three")}
-    writer.write(order("two", a="2"))
-    asked = heads | {"never": genesis("never"), "three": Head(1, b"?" * 32)}
-    answer = reader.load(asked)
-    found = {loaded.service: loaded for loaded in answer.loaded}
-    assert found.keys() == asked.keys()
-    assert found["one"].changes == found["never"].changes == ()
-    assert found["two"].changes == (Change("a", "2"),)
-    assert len(found["three"].changes) == 2
-    assert {name: loaded.head for name, loaded in found.items() if name != "never"} == desk.archive.services()
-    assert not answer.in_recovery
-    assert answer.keyring == writer.keyring()
-    assert all(len(secret) == 32 for secret in answer.keyring.values())
-
-
 def test_a_read_of_nothing_still_brings_the_keys(desk: Desk, reader: PostgresReader) -> None:
     assert reader.load({}).keyring.keys() == {1}
     desk.run("SELECT hotconfig.rotate_signing_key()")
@@ -685,48 +549,12 @@ def test_a_read_of_nothing_still_brings_the_keys(desk: Desk, reader: PostgresRea
     assert (answer.keyring, answer.in_recovery, len(answer.loaded)) == ({}, False, 1)
 
 
-def test_a_read_is_one_snapshot(desk: Desk, writer: PostgresWriter, reader: PostgresReader) -> None:
-    """While pairs are written, every read holds a pair, under exactly the revision that wrote it."""
-    stop = threading.Event()
-
-    def write() -> None:
-        number = 0
-        while not stop.is_set():
-            number += 1
-            writer.write(order(a=str(number), b=str(number)))
-
-    texts: dict[str, str | None] = {}
-    head = genesis("ai")
-    with ThreadPoolExecutor(1) as pool:
-        writing = pool.submit(write)
-        for turn in range(60):
-            asked = head if turn % 2 else genesis("ai")
-            loaded = load(reader, "ai", asked)
-            texts = applied(texts if turn % 2 else {}, loaded.changes)
-            head = loaded.head
-            assert loaded.known
-            assert texts in ({}, {"a": str(head.revision), "b": str(head.revision)})
-        stop.set()
-        writing.result(10)
-    assert head.revision > 1
-
-
 def test_a_reader_connects_anew_after_its_connection_was_ended(desk: Desk, reader: PostgresReader) -> None:
     reader.load({})
     desk.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'hotconfig reader'")
     with pytest.raises(DatabaseUnavailableError):
         reader.load({})
     assert reader.load({}).keyring
-
-
-def test_the_archive_tells_the_newest_first(desk: Desk) -> None:
-    desk.put(a="1", b="2")
-    desk.run("UPDATE hotconfig.service_configs SET value = '3' WHERE key = 'a'")
-    assert [(row.revision, row.key) for row in desk.archive.history("ai")] == [(3, "a"), (2, "b"), (1, "a")]
-    assert [row.revision for row in desk.archive.history("ai", key="a")] == [3, 1]
-    assert [row.revision for row in desk.archive.history("ai", limit=1)] == [3]
-    assert desk.archive.history("never") == []
-    assert desk.archive.head("never") == genesis("never")
 
 
 def test_schemas_are_kept_once_the_newest_first(desk: Desk, reader: PostgresReader) -> None:
@@ -777,7 +605,8 @@ def test_a_reader_reads_and_cannot_write(desk: Desk, writer: PostgresWriter) -> 
     writer.write(order(a="1"))
     with desk.role(READER) as url:
         reading = PostgresReader(url, schema="hotconfig")
-        assert load(reading, "ai", genesis("ai")).changes == (Change("a", "1"),)
+        (loaded,) = reading.load({"ai": genesis("ai")}).loaded
+        assert loaded.changes == (Change("a", "1"),)
         reading.register("ai", "hash", "{}")
         reading.close()
         writing = PostgresWriter(url, schema="hotconfig")

@@ -13,9 +13,8 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
-from hotconfig.core.chain import Change, Head, genesis
+from hotconfig.core.chain import Change, Head
 from hotconfig.core.errors import (
-    ConfigurationError,
     ConflictError,
     DatabaseUnavailableError,
     OutcomeUnknownError,
@@ -76,28 +75,6 @@ def again(desk: Desk, made: Order, connection: psycopg.Connection[Any] | None = 
     )
     moved, revision, digest, parent, at = row.fetchone() or ()
     return Written(moved, Head(revision, digest), Head(revision - 1, parent), at)
-
-
-def test_a_write_tells_where_the_chain_stands(desk: Desk, writer: PostgresWriter) -> None:
-    one = writer.write(order(b="1", a="2"))
-    assert (one.moved, one.parent, one.head) == (True, genesis("ai"), desk.archive.head("ai"))
-    assert [row.key for row in desk.archive.chain("ai")] == ["a", "b"]
-    assert list(desk.archive.chain("ai"))[-1].changed_at == one.at
-    two = writer.write(order("ai", [Change("a", deleted=True)]))
-    assert (two.moved, two.parent, two.head) == (True, one.head, desk.archive.head("ai"))
-
-
-def test_what_differs_in_nothing_is_no_commit(desk: Desk, writer: PostgresWriter) -> None:
-    assert writer.write(order("ai", [Change("a", deleted=True)])) == (False, genesis("ai"), genesis("ai"), "None")
-    one = writer.write(order(a="1", b=None))
-    for same in (order(a="1"), order(b=None), order(a="1", b=None), order("ai", [Change("z", deleted=True)], a="1")):
-        assert writer.write(same)[:3] == (False, one.head, one.head)
-    assert desk.revision() == 1
-
-
-def test_an_order_without_changes_is_no_commit(desk: Desk, writer: PostgresWriter) -> None:
-    assert not writer.write(order()).moved
-    assert desk.archive.services() == {}
 
 
 @pytest.mark.parametrize(
@@ -236,25 +213,6 @@ def test_a_read_only_server_refuses_with_a_known_outcome(desk: Desk) -> None:
     with pytest.raises(DatabaseUnavailableError, match="only reads"):
         writer.write(order(a="1"))
     writer.close()
-
-
-@pytest.mark.parametrize(
-    "made",
-    [
-        replace(order(a="1"), by="canary-4711" * 30),
-        order("a:b", a="canary-4711"),
-        order("ai", [Change("-", "canary-4711")]),
-    ],
-    ids=["by", "service", "key"],
-)
-def test_what_the_database_refuses_leaves_no_doubt_and_names_no_value(
-    made: Order, desk: Desk, writer: PostgresWriter
-) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        writer.write(made)
-    assert "canary" not in str(caught.value)
-    assert desk.archive.services() == {}
-    assert writer.write(order(a="1")).moved
 
 
 def test_a_conflict_leaves_the_connection_in_order(desk: Desk, writer: PostgresWriter) -> None:

@@ -11,7 +11,8 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 PAGES: Final = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
 
 _BLOCK: Final = re.compile(
-    r"^(?:<!-- (?P<mark>[^\n]+) -->\n)?(?P<indent>[ ]*)```(?P<language>\w*)(?P<rest>[^\n]*)\n(?P<text>.*?)^(?P=indent)```$",
+    r"^(?:<!-- (?P<mark>[^\n]+) -->\n)?(?P<indent>[ ]*)```(?P<language>\w*)(?P<rest>[^\n]*)\n"
+    r"(?P<text>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
 

@@ -82,7 +82,8 @@ def _parse(words: list[str]) -> None:
         return
     command: Any = _group()
     while hasattr(command, "commands"):
-        command = command.commands[arguments.pop(0)]
+        known = arguments[:1] and arguments[0] in command.commands
+        command = command.commands[arguments.pop(0) if known else "run"]  # `bench` is `bench run`
     context = command.make_context(name, arguments)
     if words[1] == "set":  # takes any option for a value at first
         writing.parse(context.params["words"], null=context.params["null"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import urllib.request
 from collections.abc import Sequence
 from functools import partial
@@ -13,19 +12,13 @@ import pytest
 from pydantic import BaseModel
 
 import hotconfig
-from tests.faults.running import PATIENCE_S, Log, complaints, environment, python, running
+from tests.faults.running import PATIENCE_S, Log, complaints, environment, free_port, python, running
 from tests.support.waiting import eventually
 
 
 @hotconfig.settings(service="served")
 class Served(BaseModel):
     number: int = 0
-
-
-def free_port() -> int:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return int(bound.getsockname()[1])
 
 
 def ask(port: int) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
-from hotconfig.testing.kubernetes import KubernetesDouble, Response, Rule, User
+from hotconfig.testing.kubernetes import PROVISIONER_RULES, KubernetesDouble, Response, Rule, User
 from hotconfig.testing.kubernetes.requests import APPLY, JSON_PATCH, MERGE, STRATEGIC
 from tests.support.waiting import Eventually
 
@@ -105,10 +105,11 @@ def connected(double: KubernetesDouble, user: str = "admin") -> Generator[Any]:
 
 def test_the_provisioner_binds_tenants_but_never_itself_to_more(double: KubernetesDouble) -> None:
     bindings = BINDINGS.format("org-acme")
-    assert double.request("POST", bindings, binding("a", "admin"), user="provisioner").code == 201
-    refused = double.request("POST", bindings, binding("b", "cluster-admin"), user="provisioner")
-    assert refused.code == 403
-    assert "attempting to grant RBAC permissions not currently held" in message(refused)
+    assert double.request("POST", bindings, binding("a", "tenant-admin"), user="provisioner").code == 201
+    for role in ("admin", "cluster-admin"):
+        refused = double.request("POST", bindings, binding("b", role), user="provisioner")
+        assert refused.code == 403
+        assert "attempting to grant RBAC permissions not currently held" in message(refused)
 
 
 def test_without_the_verb_bind_the_provisioner_binds_nothing_it_does_not_hold() -> None:
@@ -121,6 +122,8 @@ def test_without_the_verb_bind_the_provisioner_binds_nothing_it_does_not_hold() 
 
 def test_with_bind_everywhere_the_provisioner_could_bind_itself_in_kube_system(double: KubernetesDouble) -> None:
     """The fact behind the admission policy that the provisioner ships; the double does not evaluate policies."""
+    may_bind = Rule(("bind",), ("rbac.authorization.k8s.io",), ("clusterroles",), ("admin",))
+    double.grant("provisioner", *PROVISIONER_RULES, may_bind)
     mine = binding("me", "admin", group="system:serviceaccounts")
     assert double.request("POST", BINDINGS.format("kube-system"), mine, user="provisioner").code == 201
     assert double.request("GET", f"{NAMESPACES}/kube-system/secrets", user="provisioner").code == 200
@@ -540,3 +543,12 @@ def test_lightkube_creates_applies_patches_lists_and_deletes(
     with ThreadPoolExecutor(clients) as pool:
         list(pool.map(life, range(clients)))
     assert {call.code for call in kubernetes_double.log.calls()} == {200, 201, 409}
+
+
+def test_an_apply_with_the_uid_of_what_is_gone_conflicts(double: KubernetesDouble) -> None:
+    path, metadata = "/api/v1/namespaces/org-gone", {"name": "org-gone", "uid": "gone"}
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+    answer = double.request("PATCH", f"{path}?fieldManager=one", body, content_type=APPLY)
+    assert (answer.code, answer.body["reason"]) == (409, "Conflict")
+    assert answer.body["message"].endswith("specified uid gone, and no existing object was found")
+    assert double.get(path) is None

@@ -15,12 +15,54 @@ from psycopg import conninfo, sql
 from hotconfig.core.chain import Break, Change, verify
 from hotconfig.core.ports import Order
 from hotconfig.postgres.truth import Archive
+from hotconfig.testing.memory import MemoryTruth
 
 _numbers = itertools.count()
 
 
-class Desk:
+class _Reading:
+    """What an archive of any kind tells."""
+
+    archive: Archive | MemoryTruth
+
+    def revision(self, service: str = "ai") -> int:
+        return self.archive.head(service).revision
+
+    def told(self, service: str = "ai", *, after: int = 0) -> list[tuple[int, int, str, str, str | None, str | None]]:
+        """The history after a revision: revision, ordinal, op, key, old and new."""
+        return [
+            (row.revision, row.ordinal, row.op, row.key, row.old_value, row.new_value)
+            for row in self.archive.chain(service)
+            if row.revision > after
+        ]
+
+    def broken(self, service: str = "ai") -> Break | None:
+        """Where the chain of a service does not hold."""
+        return verify(service, self.archive.chain(service), self.archive.head(service))
+
+
+class MemoryDesk(_Reading):
+    """The same of a truth in memory, as far as it has it."""
+
+    archive: MemoryTruth
+
+    def __init__(self) -> None:
+        self.archive = MemoryTruth()
+
+    def put(self, service: str = "ai", **texts: str | None) -> None:
+        """Commit by hand, one by one."""
+        for key, text in texts.items():
+            self.archive.commit(service, Change(key, text))
+
+    def remove(self, key: str) -> None:
+        """Delete by hand."""
+        self.archive.commit("ai", Change(key, deleted=True))
+
+
+class Desk(_Reading):
     """One database with hotconfig's tables, seen as its superuser, in autocommit mode."""
+
+    archive: Archive
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -37,24 +79,17 @@ class Desk:
         return cursor.fetchall() if cursor.description else []
 
     def put(self, service: str = "ai", **texts: str | None) -> None:
-        """Insert rows by hand, one statement each."""
+        """Insert rows by hand, one statement each; those that are there are updated."""
         for key, text in texts.items():
-            self.run("INSERT INTO hotconfig.service_configs VALUES (%s, %s, NULL, %s)", [service, key, text])
+            self.run(
+                "INSERT INTO hotconfig.service_configs AS s VALUES (%s, %s, NULL, %s) "
+                "ON CONFLICT (service, key, coalesce(organization_id, '')) DO UPDATE SET value = excluded.value",
+                [service, key, text],
+            )
 
-    def revision(self, service: str = "ai") -> int:
-        return self.archive.head(service).revision
-
-    def told(self, service: str = "ai", *, after: int = 0) -> list[tuple[int, int, str, str, str | None, str | None]]:
-        """The history after a revision: revision, ordinal, op, key, old and new."""
-        return [
-            (row.revision, row.ordinal, row.op, row.key, row.old_value, row.new_value)
-            for row in self.archive.chain(service)
-            if row.revision > after
-        ]
-
-    def broken(self, service: str = "ai") -> Break | None:
-        """Where the chain of a service does not hold."""
-        return verify(service, self.archive.chain(service), self.archive.head(service))
+    def remove(self, key: str) -> None:
+        """Delete by hand."""
+        self.run("DELETE FROM hotconfig.service_configs WHERE service = 'ai' AND key = %s", [key])
 
     @contextmanager
     def role(self, *grants: LiteralString) -> Generator[str]:

@@ -1,149 +1,113 @@
-"""Ports in memory: a truth that is a list of commits, and a subscription over a socket pair."""
+"""The truth and the channel of :mod:`hotconfig.testing.memory`, with what tests of single parts hold and count."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import socket
 import threading
-from collections import deque
 from collections.abc import Iterable, Mapping
 
-from hotconfig.core.chain import Change, ChangeSet, Head, genesis
+from hotconfig.core.chain import Change, ChangeSet, Head
 from hotconfig.core.errors import HotConfigError, RedisUnavailableError
-from hotconfig.core.judge import Loaded, applied
-from hotconfig.core.names import service_pattern
-from hotconfig.core.ports import Answer, Confirmed, Event, Message, Pong
+from hotconfig.core.ports import Answer, Message
 from hotconfig.core.wire import Keyring, messages
+from hotconfig.testing.memory import MemoryChannel, MemorySubscription
+from hotconfig.testing.memory import MemoryTruth as PublicTruth
 
 KEYRING: Keyring = {1: b"k" * 32}
 
 
-class MemoryTruth:
-    """The truth of any number of services; answers as PostgreSQL does, in full each time."""
+class MemoryTruth(PublicTruth):
+    """Counts what it is asked, answers when the test lets it, and signs with a known key."""
 
     def __init__(self) -> None:
-        self.commits: dict[str, list[ChangeSet]] = {}
-        self.error: HotConfigError | None = None
+        super().__init__()
+        self._keyring = KEYRING
         self.asked: list[dict[str, Head]] = []
         self.registered: list[str] = []
+        self.commits: dict[str, list[ChangeSet]] = {}
         self.answering = threading.Event()
         self.answering.set()
 
-    def commit(self, service: str, *changes: Change) -> ChangeSet:
-        made = self.commits.setdefault(service, [])
-        parent = made[-1].head if made else genesis(service)
-        digest = hashlib.sha256(parent.digest + repr(changes).encode()).digest()
-        change_set = ChangeSet(service, parent, Head(parent.revision + 1, digest), changes, "at", "ann", "why")
-        made.append(change_set)
-        return change_set
+    @property
+    def error(self) -> HotConfigError | None:
+        return self._error
+
+    @error.setter
+    def error(self, error: HotConfigError | None) -> None:
+        self._error = error
+
+    def commit(
+        self,
+        service: str,
+        *changes: Change,
+        by: str = "ann",
+        reason: str | None = "why",
+        sensitive: Iterable[str] = (),
+    ) -> ChangeSet:
+        error, self._error = self._error, None  # who commits here reaches it in any case
+        try:
+            made = super().commit(service, *changes, by=by, reason=reason, sensitive=sensitive)
+        finally:
+            self._error = error
+        self.commits.setdefault(service, []).append(made)
+        return made
+
+    def rewind(self, service: str, revision: int) -> None:
+        super().rewind(service, revision)
+        del self.commits.setdefault(service, [])[revision:]
 
     def load(self, asked: Mapping[str, Head]) -> Answer:
         self.asked.append(dict(asked))
         self.answering.wait(10)
-        if self.error is not None:
-            raise self.error
-        return Answer(tuple(self._loaded(service, head) for service, head in asked.items()), KEYRING, in_recovery=False)
+        return super().load(asked)
 
-    def register(self, service: str, schema_hash: str, json_schema: str) -> None:  # noqa: ARG002 - as the port has it
+    def register(self, service: str, schema_hash: str, json_schema: str) -> None:
         self.registered.append(service)
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def abandon(self) -> None:
-        """Nothing is open."""
-
-    def _loaded(self, service: str, asked: Head) -> Loaded:
-        made = self.commits.get(service, [])
-        heads = [genesis(service), *(change_set.head for change_set in made)]
-        known = asked in heads
-        since = made[heads.index(asked) :] if known and asked.revision else made
-        texts: dict[str, str | None] = {}
-        for change_set in made:
-            texts = applied(texts, change_set.changes)
-        keys = {change.key for change_set in since for change in change_set.changes}
-        changes = tuple(Change(key, texts.get(key), deleted=key not in texts) for key in sorted(keys))
-        return Loaded(service, asked, heads[-1], known, changes)
+        super().register(service, schema_hash, json_schema)
 
 
-class MemorySubscription:
-    """Hears what the test lets it hear."""
+class HeldSubscription(MemorySubscription):
+    """Confirms and answers only if the test lets it."""
 
     def __init__(self, services: Iterable[str], *, confirming: bool = True) -> None:
         self.confirming = confirming
         self.ponging = True
         self.pings = 0
-        self.closed = False
-        self._events: deque[Event] = deque()
-        self._reading, self._writing = socket.socketpair()
-        self._reading.setblocking(False)
-        self.follow(services)
-
-    def fileno(self) -> int:
-        return self._reading.fileno()
-
-    def follow(self, services: Iterable[str]) -> bool:
-        for service in services:
-            if self.confirming:
-                self.put(Confirmed(service_pattern(service)))
-        return True
+        super().__init__(services)
 
     def ping(self) -> None:
         self.pings += 1
         if self.ponging:
-            self.put(Pong())
+            super().ping()
 
-    def receive(self, limit: int) -> list[Event]:
-        if self.closed:
-            raise RedisUnavailableError("closed")
-        found: list[Event] = []
-        while self._events and len(found) < limit:
-            found.append(self._events.popleft())
-        if not self._events:
-            self._drain()
-        return found
-
-    def close(self) -> None:
-        if not self.closed:
-            self.closed = True
-            self._reading.close()
-            self._writing.close()
-
-    def abandon(self) -> None:
-        self.close()
-
-    def put(self, event: Event) -> None:
-        self._events.append(event)
-        with contextlib.suppress(OSError):  # the follower has closed it: what is sent now is lost, as it would be
-            self._writing.send(b"\0")
+    def confirm(self, pattern: str) -> None:
+        if self.confirming:
+            super().confirm(pattern)
 
     def announce(self, change_set: ChangeSet) -> None:
         for channel, data in messages(change_set, KEYRING):
             self.put(Message(channel.encode(), data))
 
-    def _drain(self) -> None:
-        try:
-            while self._reading.recv(4096):
-                pass
-        except BlockingIOError:
-            return
 
-
-class MemoryRedis:
-    """Hands out subscriptions, or refuses."""
+class MemoryRedis(MemoryChannel):
+    """Keeps the subscriptions that it hands out, or refuses."""
 
     def __init__(self) -> None:
-        self.up = True
+        super().__init__()
         self.confirming = True
-        self.opened: list[MemorySubscription] = []
+        self.opened: list[HeldSubscription] = []
 
-    def open(self, services: Iterable[str]) -> MemorySubscription:
-        if not self.up:
-            raise RedisUnavailableError("down")
-        self.opened.append(MemorySubscription(services, confirming=self.confirming))
+    @property
+    def up(self) -> bool:
+        return self._error is None
+
+    @up.setter
+    def up(self, up: bool) -> None:
+        self._error = None if up else RedisUnavailableError("down")
+
+    def _make(self, services: Iterable[str], subscribe_all: bool) -> HeldSubscription:  # noqa: ARG002 - as the base
+        self.opened.append(HeldSubscription(services, confirming=self.confirming))
         return self.opened[-1]
 
     @property
-    def current(self) -> MemorySubscription:
+    def current(self) -> HeldSubscription:
         return self.opened[-1]

@@ -10,7 +10,9 @@ from typing import Any
 import anyio
 
 from hotconfig.provisioner import CreateOrganization, Provisioner, Quota, TenantTemplate
-from hotconfig.testing.kubernetes import KubernetesDouble, Rule
+from hotconfig.provisioner.manifests import tenant_admin_rules
+from hotconfig.provisioner.template import TENANT_ADMIN
+from hotconfig.testing.kubernetes import KubernetesDouble
 
 _keys = itertools.count(1)
 
@@ -30,13 +32,13 @@ class Site:
         self.database_url = database_url
         self.double = double
         self.kubeconfig = double.kubeconfig(directory, user="provisioner")
-        self.purger_config = double.kubeconfig(directory, user="admin")
+        self.purger_config = double.kubeconfig(directory, user="purger")
         double.apply(
             {
                 "apiVersion": "rbac.authorization.k8s.io/v1",
                 "kind": "ClusterRole",
-                "metadata": {"name": "tenant-admin"},
-                "rules": [Rule(("get", "list", "create"), ("",), ("pods", "configmaps")).written()],
+                "metadata": {"name": TENANT_ADMIN},
+                "rules": tenant_admin_rules(),
             }
         )
 

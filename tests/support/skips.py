@@ -13,6 +13,7 @@ ALLOWED = (
     "needs the long session",
     "needs root",
     "needs Python",
+    "needs the repository's history",
 )
 
 

@@ -32,11 +32,14 @@ from hotconfig.provisioner.observation import (
     Apply,
     Claim,
     FillStatus,
+    Glance,
+    Known,
     Look,
     Observation,
     ProbeIsolation,
     Remove,
     RemoveNamespace,
+    Renew,
     Seen,
     Step,
 )
@@ -50,22 +53,32 @@ UID = UUID("0192f0c1-7c7e-7d3a-9a51-3f0a3b8b2f11")
 
 @dataclass
 class Cluster:
-    """Namespaces and what is in them. ``controller``: whether the quota controller runs."""
+    """Namespaces and what is in them. ``controller``: whether the quota controller runs. ``remembers``:
+    whether workers know UIDs from the round before.
+    """
 
     controller: bool = True
+    remembers: bool = False
+    known: Known | None = None
     probe: Callable[[], tuple[Probe, ...]] = lambda: (Probe("privileged", "denied"),)
     namespaces: dict[str, Object] = field(default_factory=dict)
     objects: dict[str, dict[Key, Object]] = field(default_factory=dict)
     carried_out: list[Step] = field(default_factory=list)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
 
-    def carry_out(self, step: Step) -> Answer:  # noqa: PLR0911 - one for each kind of step
+    def carry_out(self, step: Step) -> Answer:  # noqa: C901, PLR0911 - one for each kind of step
         """Do what a step says, and answer as its docstring says."""
         self.carried_out.append(step)
         match step:
             case Look(namespace=name):
                 inside = [copy.deepcopy(each) for each in self.objects.get(name, {}).values()]
                 return Seen(copy.deepcopy(self.namespaces.get(name)), inside)
+            case Glance(namespace=name):
+                quota = self.objects.get(name, {}).get(Key("ResourceQuota", QUOTA))
+                inside = [] if quota is None else [copy.deepcopy(quota)]
+                return Seen(copy.deepcopy(self.namespaces.get(name)), inside)
+            case Renew(namespace=namespace, quota=quota):
+                return self._renew(namespace, quota)
             case Claim(manifest=manifest):
                 return self._claim(manifest)
             case Apply(manifest=manifest):
@@ -117,6 +130,16 @@ class Cluster:
             return None
         assert set(manifest["metadata"]) == {"name", "annotations"}, "a claim says whose it is and nothing else"
         return copy.deepcopy(self.create_namespace(name, manifest["metadata"]["annotations"]))
+
+    def _renew(self, namespace: Manifest, quota: Manifest) -> Seen | None:
+        name = namespace["metadata"]["name"]
+        live = self.objects.get(name, {}).get(key_of(quota))
+        if live is None or live["metadata"]["uid"] != quota["metadata"]["uid"]:
+            return None
+        try:
+            return Seen(self._apply(namespace), [self._apply(quota)])
+        except (KubernetesConflictError, NamespaceTerminatingError):
+            return None
 
     def _apply(self, manifest: Manifest) -> Manifest:
         if manifest["kind"] == "Namespace":
@@ -270,13 +293,14 @@ class Die:
 def work(row: Row, cluster: Cluster, template: TenantTemplate, die: Die | None = None) -> Progress | None:
     """One round, as the provisioner does it. The last progress comes back. Errors are the caller's."""
     die = die or Die(None)
-    seen = Observation()
+    seen = Observation(known=cluster.known if cluster.remembers else None)
     for _ in range(200):
         decision = decide(row.organization, seen, template, now=row.now)
         for step in decision.steps:
             answer = cluster.carry_out(step)
             die.here()
             seen = seen.after(step, answer)
+            cluster.known = seen.uids() or cluster.known
         if decision.progress is not None:
             row.record(decision.progress)
             die.here()

@@ -40,7 +40,7 @@ SIDEWAYS: Final = {
     "__main__": {"cli"},
     "cli": {"", "demo", "embedded", "testing"},
     "demo": {"", "embedded"},
-    "testing": {"", "embedded"},
+    "testing": {"", "embedded", "provisioner"},
     "console": {""},
     "flags": {""},
     "integrations": {""},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any, cast
 
 import pytest
@@ -74,9 +75,9 @@ class Counting(Blueprint[AI]):
         super().__init__(AI, pins=pins)
         self._rig = rig
 
-    def build(self, texts: Any) -> Any:
+    def build(self, texts: Any, above: Any = MappingProxyType({})) -> Any:
         self._rig.builds += 1
-        return super().build(texts)
+        return super().build(texts, above)
 
 
 def test_the_first_load_makes_the_live_object_and_tells_nobody() -> None:

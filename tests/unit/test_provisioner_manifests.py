@@ -46,6 +46,25 @@ def test_they_are_objects_that_a_typed_client_understands() -> None:
         assert made.to_dict() == document
 
 
+def deployment(**spec: Any) -> dict[str, Any]:
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "x"}, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        deployment(replicas="two", selector={}, template={}),
+        deployment(replicas=2, template={}),
+        deployment(replicas=2, selector={}, template={}, image="x"),
+    ],
+    ids=["a type", "a field that is missing", "a field that there is not"],
+)
+def test_a_wrong_object_would_be_noticed(wrong: dict[str, Any]) -> None:
+    with pytest.raises((ValueError, AssertionError)):  # noqa: PT012 - either of them
+        made: Any = codecs.from_dict(wrong)
+        assert made.to_dict() == wrong
+
+
 def test_yaml_says_what_the_objects_say() -> None:
     assert list(yaml.safe_load_all(as_yaml(EVERYTHING))) == list(EVERYTHING)
 

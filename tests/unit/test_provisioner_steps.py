@@ -171,7 +171,8 @@ def test_from_any_point_of_interruption_the_end_is_the_same(data: st.DataObject)
     """A worker dies anywhere, again while recovering; others begin with nothing but the row."""
     template = TenantTemplate(allow_within=data.draw(st.booleans()))
     controller = data.draw(st.booleans())
-    calm, rough = (Row.new(), Cluster(controller)), (Row.new(), Cluster(controller))
+    remembers = data.draw(st.booleans())
+    calm, rough = (Row.new(), Cluster(controller)), (Row.new(), Cluster(controller, remembers))
     for turn in range(data.draw(st.integers(1, 5))):
         settle(*calm, template)
         for _ in range(data.draw(st.integers(0, 3))):

@@ -8,7 +8,17 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from hotconfig.cli import auditing, demonstrating, diagnosing, looking, migrating, relaying, watching, writing
+from hotconfig.cli import (
+    auditing,
+    benchmarking,
+    demonstrating,
+    diagnosing,
+    looking,
+    migrating,
+    relaying,
+    watching,
+    writing,
+)
 from hotconfig.cli.checks.local import installed
 from hotconfig.cli.exits import MEANINGS, USAGE
 from hotconfig.cli.output import Output, tolerate_any_text
@@ -54,12 +64,14 @@ watching.add_to(app)
 relaying.add_to(app)
 auditing.add_to(app)
 diagnosing.add_to(app)
+benchmarking.add_to(app)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; every error of ours or of usage is told, not raised."""
     tolerate_any_text()
-    as_json = "--json" in takewhile(lambda word: word != "--", arguments)
+    # To `bench` itself, --json is a file to write.
+    as_json = "--json" in takewhile(lambda word: word != "--", arguments) and list(arguments[:1]) != ["bench"]
     try:
         result: Any = app(args=list(arguments), prog_name="hotconfig", standalone_mode=not as_json)
     except _USAGE_ERROR as error:

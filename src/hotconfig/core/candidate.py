@@ -23,6 +23,7 @@ from hotconfig.core.text.forms import input_path
 
 M = TypeVar("M", bound=BaseModel)
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+_NO_TEXTS: Mapping[str, str | None] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +66,12 @@ class Blueprint(Generic[M]):
         self, settings_class: type[M], layers: Layers | None = None, pins: Mapping[str, Any] | None = None
     ) -> None:
         self.settings_class = settings_class
-        self.service = service_of(settings_class)
-        self.rules = TextRules(settings_class)
-        self.sensitive = sensitive_keys(settings_class)
+        self.service: str = service_of(settings_class)
+        self.rules: TextRules = TextRules(settings_class)
+        self.sensitive: frozenset[str] = sensitive_keys(settings_class)
         self.pins: Mapping[str, Any] = MappingProxyType(dict(pins or {}))
         self._layers = layers or Layers()
-        self.keys = frozenset(settings_class.model_fields)
+        self.keys: frozenset[str] = frozenset(settings_class.model_fields)
         self._keys_by_name = {
             name: key for key, info in settings_class.model_fields.items() for name in _names(key, info)
         }
@@ -108,13 +109,18 @@ class Blueprint(Generic[M]):
             schema["properties"][key]["x-hotconfig-sensitive"] = True
         return schema
 
-    def build(self, texts: Mapping[str, str | None]) -> Built[M]:
-        """Validate the whole class on these texts. Never raises for what the texts or users' validators do."""
+    def build(self, texts: Mapping[str, str | None], above: Mapping[str, str | None] = _NO_TEXTS) -> Built[M]:
+        """Validate the whole class on these texts. Never raises for what the texts or users' validators do.
+
+        ``above`` are texts that win over everything: PostgreSQL, the class's other sources and pins.
+        """
         found, unknown = self._decode(texts)
         if isinstance(found, _Undecodable):
             rest = self.build({key: text for key, text in texts.items() if key not in found.problems})
             return Built(None, {**rest.problems, **found.problems}, unknown)
         data = self._compose(found)
+        if above:
+            data = self._laid_over(data, {key: self.rules.decode(key, text) for key, text in above.items()})
         instance = self.settings_class.__new__(self.settings_class)
         try:
             self.settings_class.__pydantic_validator__.validate_python(data, self_instance=instance)

@@ -24,8 +24,8 @@ class Condition:
 
     def __init__(self) -> None:
         self.verified_at_s: float | None = None
-        self.heard = False
-        self.stood_in = False
+        self.heard: bool = False
+        self.stood_in: bool = False
         self._failing_since_s: float | None = None
         self._trouble_since_s: float | None = None
         self._well_since_s: float | None = None

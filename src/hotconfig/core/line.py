@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
@@ -25,10 +25,12 @@ from hotconfig.core.status import Origin
 from hotconfig.core.tracecontext import NO_TRACE
 from hotconfig.core.wire import Hint, Keyring, Undecodable, decode
 
-logger = logging.getLogger("hotconfig.line")
+logger: Final = logging.getLogger("hotconfig.line")
 
 M = TypeVar("M", bound=BaseModel)
 
+OVERRIDER: Final = "hotconfig.testing"
+"""Who made a change that is an override, or the end of one."""
 MAX_WAITING: Final = 64
 """How many change sets of one service may wait for their parents before PostgreSQL is asked instead."""
 
@@ -76,12 +78,16 @@ class Followed(Generic[M]):
     echoes: set[str] = field(default_factory=set[str])
     stand_in: StandIn | None = None
     rewound: bool = False
+    overrides: Mapping[str, str | None] = field(default_factory=dict[str, "str | None"], repr=False)
+    beneath: tuple[M, Head | None] | None = None
 
     # lenient: at the first load, keys that do not validate fall back to defaults; ``replaced`` are those. accepted:
     # change sets that ``head`` and ``texts`` include already and the live object does not; ``base`` are the texts
     # before the first of them. waiting: change sets by the parent that is missing here. echoes: keys whose plain
     # message, still to come, will be empty and will prove nothing. stand_in: what is shown is not yet PostgreSQL's
     # word. rewound: PostgreSQL went back, and what is shown has not followed yet, because it would not validate.
+    # overrides: texts that win over everything, in this process, for a while; beneath: the last good instance without
+    # them, and its head, for when they end.
 
     @property
     def service(self) -> str:
@@ -98,6 +104,8 @@ class Followed(Generic[M]):
             stand_in=self.stand_in,
             inherited=self.head or self.inherited,
             rewound=self.rewound,
+            overrides=self.overrides,
+            beneath=self.beneath,
         )
 
 
@@ -153,9 +161,7 @@ class Line:
         """
         if followed.live is not None or self.followed.get(followed.service) is not followed:
             return None
-        built = followed.blueprint.build(given.texts)
-        if built.instance is None and followed.lenient:
-            built = followed.blueprint.build_without_bad_keys(given.texts)
+        built = _built(followed, given.texts, given.head, lenient=followed.lenient)
         revision = given.head.revision if given.head is not None else 0
         if built.instance is None:
             return Rejected(followed.service, revision, Stage.VALIDATE, built.problems)
@@ -174,6 +180,30 @@ class Line:
         if reading not in (Reading.BEHIND, Reading.OVERTAKEN, Reading.AGAIN):
             followed.stand_in = None
         return self._take(followed, loaded, reading)
+
+    def override(self, followed: Followed[Any], texts: Mapping[str, str | None]) -> Rejected | None:
+        """Show these texts above everything else from now on; none: what lies beneath is shown again.
+
+        Only while nothing accepted waits to be shown. ``Rejected``: they do not validate together with the rest, and
+        nothing has changed.
+        """
+        current = followed.current
+        if current is None or followed.live is None:
+            followed.overrides = dict(texts)  # taken up by the first load
+            return None
+        beneath, head = followed.beneath or (current, followed.shown)
+        new, story = beneath, _OVERRIDE_ENDED
+        if texts:
+            built = followed.blueprint.build(followed.texts, texts)
+            if built.instance is None:
+                return Rejected(followed.service, None, Stage.VALIDATE, built.problems)
+            new, story = built.instance, _OVERRIDDEN
+        followed.overrides, followed.beneath = dict(texts), (beneath, head) if texts else None
+        if head == followed.head:
+            followed.problems = {}  # if there were any, an override was to blame that has ended
+            story, followed.rewound = story._replace(rewound=followed.rewound), False
+        self._swap(followed, new, head, story)
+        return None
 
     def _take(self, followed: Followed[Any], loaded: Loaded, reading: Reading) -> Outcome:
         match reading:
@@ -244,7 +274,7 @@ class Line:
 
     def _flush(self, followed: Followed[Any]) -> list[Outcome]:
         accepted = followed.accepted
-        built = followed.blueprint.build(followed.texts)
+        built = _built(followed, followed.texts, accepted[-1].head)
         if built.instance is not None or len(accepted) == 1:
             outcomes = [self._show(followed, built, accepted[-1].head, _Story.of(accepted))] * len(accepted)
         else:
@@ -259,7 +289,7 @@ class Line:
         texts = followed.base
         for change_set in accepted:
             texts = applied(texts, change_set.changes)
-            built = followed.blueprint.build(texts)
+            built = _built(followed, texts, change_set.head)
             outcomes.append(self._show(followed, built, change_set.head, _Story.of([change_set])))
         return outcomes
 
@@ -272,9 +302,7 @@ class Line:
         followed.waiting = {
             parent: late for parent, late in followed.waiting.items() if late.head.revision > loaded.head.revision
         }
-        built = followed.blueprint.build(texts)
-        if built.instance is None and followed.current is None and followed.lenient:
-            built = followed.blueprint.build_without_bad_keys(texts)
+        built = _built(followed, texts, loaded.head, lenient=followed.lenient and followed.current is None)
         story = _Story(loaded.by, loaded.reason, loaded.at, rewound=rewound, several=loaded.several)
         outcome = self._show(followed, built, loaded.head, story)
         following = followed.waiting.pop(loaded.head, None)
@@ -292,26 +320,7 @@ class Line:
             followed.live = new_live(built.instance)
             followed.current, followed.shown = built.instance, head
             return Applied(followed.service, head.revision, followed.blueprint.keys, first=True)
-        # Who waits for the revision goes on when it says `shown`. And `current` is what listeners know: whoever takes
-        # up an interrupted line, such as a forked child, tells them the difference.
-        swap(followed.live, built.instance)
-        followed.shown = head
-        keys = differing(old, built.instance)
-        if keys:
-            self._tell(
-                Changed(
-                    followed.service,
-                    old,
-                    built.instance,
-                    keys,
-                    head.revision,
-                    story.by,
-                    story.reason,
-                    story.at,
-                    went_back,
-                )
-            )
-        followed.current = built.instance
+        keys = self._swap(followed, built.instance, head, story._replace(rewound=went_back))
         return Applied(
             followed.service,
             head.revision,
@@ -321,6 +330,24 @@ class Line:
             rewound=story.rewound,
             trace=story.trace,
         )
+
+    def _swap(self, followed: Followed[Any], new: BaseModel, head: Head | None, story: _Story) -> frozenset[str]:
+        """Show an instance in place of the current one and tell the difference, whose keys are returned."""
+        # Who waits for the revision goes on when it says `shown`. And `current` is what listeners know: whoever takes
+        # up an interrupted line, such as a forked child, tells them the difference.
+        old, live = followed.current, followed.live
+        if old is None or live is None:
+            return frozenset()  # nobody was shown anything yet
+        swap(live, new)
+        followed.shown = head
+        keys = differing(old, new)
+        if keys:
+            revision = head.revision if head is not None else 0
+            self._tell(
+                Changed(followed.service, old, new, keys, revision, story.by, story.reason, story.at, story.rewound)
+            )
+        followed.current = new
+        return keys
 
 
 class _Story(NamedTuple):
@@ -342,6 +369,25 @@ class _Story(NamedTuple):
             return cls(None, None, last.at, several=True)
         reason = last.reason if all(other.reason == last.reason for other in others) else None
         return cls(last.by, reason, last.at)
+
+
+_OVERRIDDEN: Final = _Story(OVERRIDER, "overridden in this process", None)
+_OVERRIDE_ENDED: Final = _Story(OVERRIDER, "no longer overridden in this process", None)
+
+
+def _built(
+    followed: Followed[Any], texts: Mapping[str, str | None], head: Head | None, *, lenient: bool = False
+) -> Built[Any]:
+    """What these texts show: they have to be valid by themselves, and then together with what overrides them."""
+    built = followed.blueprint.build(texts)
+    if built.instance is None and lenient:
+        built = followed.blueprint.build_without_bad_keys(texts)
+    if not followed.overrides or built.instance is None:
+        return built
+    followed.beneath = built.instance, head
+    taken = {key: text for key, text in texts.items() if key not in built.replaced}
+    above = followed.blueprint.build(taken, followed.overrides)
+    return above if above.instance is None else replace(built, instance=above.instance)
 
 
 def _rejected(followed: Followed[Any], head: Head, problems: Mapping[str, str], *, rewound: bool) -> Rejected:

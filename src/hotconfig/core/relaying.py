@@ -129,7 +129,7 @@ class Relaying:
     """Which services are settled, and which have to be read. One thread's own."""
 
     def __init__(self) -> None:
-        self.skipped = 0
+        self.skipped: int = 0
         self._services: dict[str, _Service] = {}
         self._unsettled: set[str] = set()
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+OVERSIZE: Final = b"(too long to be looked at)"
+"""Stands for data that was dropped. It is no signed message and no text that anybody has: a hint."""
 MAX_BULK_BYTES: Final = 1024 * 1024
 """Longer strings are dropped as they come in, and stand as None; nothing that hotconfig publishes is as long."""
 MAX_ITEMS: Final = 256

@@ -7,7 +7,7 @@ a change travels or is measured.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import BaseModel, Field, HttpUrl
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -25,7 +25,7 @@ def _prefixed(service: str) -> SettingsConfigDict:
 class AISettings(BaseSettings):
     """``if score > settings.threshold``, and which model to ask."""
 
-    model_config = _prefixed("ai")
+    model_config: ClassVar[SettingsConfigDict] = _prefixed("ai")
 
     threshold: float = Field(0.75, ge=0, le=1)
     model: str = "gpt-4"
@@ -35,7 +35,7 @@ class AISettings(BaseSettings):
 class EmailSettings(BaseSettings):
     """``retry < settings.max_retries``, and how long one call may take."""
 
-    model_config = _prefixed("email")
+    model_config: ClassVar[SettingsConfigDict] = _prefixed("email")
 
     max_retries: int = Field(3, ge=0)
     timeout_seconds: int = Field(30, gt=0)
@@ -45,7 +45,7 @@ class EmailSettings(BaseSettings):
 class WebhookSettings(BaseSettings):
     """Where to post."""
 
-    model_config = _prefixed("webhook")
+    model_config: ClassVar[SettingsConfigDict] = _prefixed("webhook")
 
     url: HttpUrl = HttpUrl("https://old.example")
 
@@ -54,7 +54,7 @@ class WebhookSettings(BaseSettings):
 class APISettings(BaseSettings):
     """Requests per minute, above which the answer is HTTP 429; None: no limit."""
 
-    model_config = _prefixed("api")
+    model_config: ClassVar[SettingsConfigDict] = _prefixed("api")
 
     rate_limit: int | None = Field(None, gt=0)
 
@@ -63,7 +63,7 @@ class APISettings(BaseSettings):
 class LoggingSettings(BaseSettings):
     """The level of the running logger."""
 
-    model_config = _prefixed("logging")
+    model_config: ClassVar[SettingsConfigDict] = _prefixed("logging")
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
@@ -72,7 +72,7 @@ class LoggingSettings(BaseSettings):
 class FeatureSettings(BaseSettings):
     """A feature flag."""
 
-    model_config = _prefixed("features")
+    model_config: ClassVar[SettingsConfigDict] = _prefixed("features")
 
     dark_mode: bool = False
 

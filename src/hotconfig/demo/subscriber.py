@@ -44,7 +44,7 @@ from hotconfig.runtime.client import HotConfig
 LOOK_EVERY_S: Final = 0.0002
 """Between two looks at an attribute while one change is awaited: a report is late by up to this, and never early."""
 
-running_logger = logging.getLogger("hotconfig.demo.subscriber")
+running_logger: Final = logging.getLogger("hotconfig.demo.subscriber")
 
 
 class Subscriber:

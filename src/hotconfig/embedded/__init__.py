@@ -20,8 +20,8 @@ from hotconfig.embedded.unavailable import NO_EMBEDDED_SERVER
 try:
     from hotconfig.embedded.postgres import EmbeddedPostgres
     from hotconfig.embedded.valkey import EmbeddedValkey
-except ImportError as error:  # psutil comes with the wheels; fcntl and pwd are not on Windows
-    raise EmbeddedServerError(NO_EMBEDDED_SERVER.format(server="PostgreSQL or Valkey")) from error
+except ImportError as _error:  # psutil comes with the wheels; fcntl and pwd are not on Windows
+    raise EmbeddedServerError(NO_EMBEDDED_SERVER.format(server="PostgreSQL or Valkey")) from _error
 
 __all__ = ["EmbeddedPostgres", "EmbeddedValkey", "Servers", "servers"]
 

@@ -51,7 +51,8 @@ class Guard:
         self.parent = parent
         self.child: subprocess.Popen[bytes] | None = None
         self.order: dict[str, Any] = {}
-        self.unread = b""
+        self.unread: bytes = b""
+        self.wakeup: int
         self.wakeup, write_end = os.pipe()
         os.set_blocking(write_end, False)
         os.set_blocking(self.wakeup, False)

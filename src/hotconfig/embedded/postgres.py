@@ -47,7 +47,7 @@ class EmbeddedPostgres(EmbeddedServer):
         settings: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(directory, settings=settings)
-        self.label = "PostgreSQL"
+        self.label: str = "PostgreSQL"
         self._given_binaries = binaries
         self._binaries = Path()
         self._must_copy = False

@@ -46,7 +46,7 @@ class EmbeddedServer(ABC):
     """
 
     def __init__(self, directory: Path | None = None, *, settings: Mapping[str, str] | None = None) -> None:
-        self.label = type(self).__name__
+        self.label: str = type(self).__name__
         self.password: Final = secrets.token_hex(16)
         self._chosen_base = directory
         self._settings: Final = dict(settings or {})

@@ -41,7 +41,7 @@ class EmbeddedValkey(EmbeddedServer):
         settings: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(directory, settings=settings)
-        self.label = "Valkey"
+        self.label: str = "Valkey"
         self._binary = binary
 
     @property

@@ -28,7 +28,7 @@ from hotconfig.core.errors import (
 )
 from hotconfig.postgres.address import Parts, describe, for_writing, parse
 
-logger = logging.getLogger("hotconfig.postgres")
+logger: Final = logging.getLogger("hotconfig.postgres")
 
 T = TypeVar("T")
 
@@ -73,6 +73,7 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
 
     call_timeout_s: float = CALL_TIMEOUT_S
     pooled: bool = False
+    cursor_factory: type[psycopg.Cursor[tuple[Any, ...]]]
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         return super().wait(gen, interval, self.call_timeout_s if timeout is None else timeout)

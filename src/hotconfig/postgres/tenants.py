@@ -65,20 +65,20 @@ _REFUSALS: Final[Mapping[str, tuple[type[HotConfigError], str]]] = {
 
 _CREATE: Final = """\
 SELECT {schema}.create_organization(%(slug)s, %(name)s, %(owner_email)s, %(keys)s::text[], %(values)s::text[],
-    %(protected)s, %(key)s, %(hash)s, %(request)s, %(by)s, %(reason)s, %(owner)s, %(lease_s)s)"""
+    %(protected)s, %(key)s, %(hash)s, %(request)s, %(by)s, %(reason)s, %(owner)s, %(lease_s)s), now()"""
 
 _BEGIN: Final = """\
 SELECT {schema}.begin_operation(%(slug)s, %(kind)s, %(key)s, %(hash)s, %(request)s, %(by)s, %(reason)s, %(owner)s,
-    %(lease_s)s, %(keys)s::text[], %(values)s::text[], %(retention_s)s)"""
+    %(lease_s)s, %(keys)s::text[], %(values)s::text[], %(retention_s)s), now()"""
 
 _LIST: Final = """\
-SELECT {schema}.tenant_json(o.id) FROM {schema}.organizations o
+SELECT {schema}.tenant_json(o.id), now() FROM {schema}.organizations o
 WHERE o.id > %(after)s AND (%(states)s::text[] IS NULL OR o.state = ANY (%(states)s::text[]))
 ORDER BY o.id LIMIT %(limit)s"""
 
 _RECORD: Final = """\
 SELECT {schema}.record_step(%(slug)s, %(owner)s, %(state)s, %(generation)s, %(change)s, %(event)s, %(detail)s,
-    %(by)s, %(reason)s)"""
+    %(by)s, %(reason)s), now()"""
 
 _HISTORY: Final = """\
 SELECT number, at, organization_id, organization_uid, event, detail, by, reason, db_user
@@ -111,7 +111,7 @@ class PostgresTenants:
             **_asking(request),
             **_leasing(lease),
         }
-        return _asked(await self._value(f"create organization {organization.slug!r}", _CREATE, params))
+        return _asked(*await self._dated(f"create organization {organization.slug!r}", _CREATE, params))
 
     async def begin_operation(
         self,
@@ -132,14 +132,14 @@ class PostgresTenants:
             **_asking(request),
             **_leasing(lease),
         }
-        return _asked(await self._value(f"{kind} organization {slug!r}", _BEGIN, params))
+        return _asked(*await self._dated(f"{kind} organization {slug!r}", _BEGIN, params))
 
     async def get(self, slug: str) -> Organization:
         """One organization; see the port."""
-        found = await self._value("read", "SELECT {schema}.tenant_json(%(slug)s)", {"slug": slug})
+        found, at = await self._dated("read", "SELECT {schema}.tenant_json(%(slug)s), now()", {"slug": slug})
         if found is None:
             raise UnknownOrganizationError(f"there is no organization {slug!r}. Check the name.")
-        return _organization(found)
+        return _organization(found, at)
 
     async def list(
         self, *, states: Sequence[State] | None = None, after: str = "", limit: int | None = None
@@ -147,12 +147,13 @@ class PostgresTenants:
         """Organizations in the order of their names; see the port."""
         wanted = None if states is None else [state.value for state in states]
         rows = await self._rows("read", _LIST, {"states": wanted, "after": after, "limit": limit})
-        return tuple(_organization(row[0]) for row in rows)
+        return tuple(_organization(*row) for row in rows)
 
     async def operation(self, operation_id: UUID) -> Asked | None:
         """One operation with its organization; see the port."""
-        found = await self._value("read", "SELECT {schema}.operation_json(%(id)s, false)", {"id": operation_id})
-        return None if found is None else _asked(found)
+        statement: LiteralString = "SELECT {schema}.operation_json(%(id)s, false), now()"
+        found, at = await self._dated("read", statement, {"id": operation_id})
+        return None if found is None else _asked(found, at)
 
     async def history(self, slug: str, *, limit: int | None = None) -> tuple[Past, ...]:
         """What became of an organization, newest first; see the port."""
@@ -161,16 +162,20 @@ class PostgresTenants:
 
     async def protect(self, slug: str, *, protected: bool, by: str, reason: str | None = None) -> Organization:
         """Protect an organization from deletion, or lift that; see the port."""
-        statement: LiteralString = "SELECT {schema}.protect_organization(%(slug)s, %(protected)s, %(by)s, %(reason)s)"
+        statement: LiteralString = (
+            "SELECT {schema}.protect_organization(%(slug)s, %(protected)s, %(by)s, %(reason)s), now()"
+        )
         params = {"slug": slug, "protected": protected, "by": by, "reason": reason}
-        return _organization(await self._value(f"protect organization {slug!r}", statement, params))
+        return _organization(*await self._dated(f"protect organization {slug!r}", statement, params))
 
     async def lease(self, lease: Lease, *, limit: int = 1, slug: str | None = None) -> tuple[Organization, ...]:
         """Take organizations to work on; see the port."""
-        statement: LiteralString = "SELECT {schema}.lease_organizations(%(owner)s, %(limit)s, %(lease_s)s, %(slug)s)"
+        statement: LiteralString = (
+            "SELECT {schema}.lease_organizations(%(owner)s, %(limit)s, %(lease_s)s, %(slug)s), now()"
+        )
         params = {**_leasing(lease), "limit": limit, "slug": slug}
         rows = await self._rows("lease organizations", statement, params)
-        return tuple(_organization(row[0]) for row in rows)
+        return tuple(_organization(*row) for row in rows)
 
     async def keep(self, slug: str, lease: Lease) -> bool:
         """Make a lease longer; see the port."""
@@ -194,11 +199,16 @@ class PostgresTenants:
             "by": progress.by,
             "reason": progress.reason,
         }
-        return _organization(await self._value(f"record organization {organization.slug!r}", _RECORD, params))
+        return _organization(*await self._dated(f"record organization {organization.slug!r}", _RECORD, params))
 
     async def close(self) -> None:
         """Close the idle connections."""
         self._sessions.close()
+
+    async def _dated(self, action: str, statement: LiteralString, params: Mapping[str, Any]) -> tuple[Any, datetime]:
+        """The value, None where there is none, and the database's clock."""
+        ((value, at),) = await self._rows(action, statement, params)
+        return value, at
 
     async def _value(self, action: str, statement: LiteralString, params: Mapping[str, Any]) -> Any:
         rows = await self._rows(action, statement, params)
@@ -279,11 +289,11 @@ def _change(progress: Progress) -> dict[str, Any]:
     }
 
 
-def _asked(found: Mapping[str, Any]) -> Asked:
-    return Asked(_operation(found["operation"]), _organization(found["organization"]), bool(found["made"]))
+def _asked(found: Mapping[str, Any], at: datetime) -> Asked:
+    return Asked(_operation(found["operation"]), _organization(found["organization"], at), bool(found["made"]))
 
 
-def _organization(row: Mapping[str, Any]) -> Organization:
+def _organization(row: Mapping[str, Any], at: datetime) -> Organization:
     quota = row["quota"]
     return Organization(
         slug=row["id"],
@@ -308,6 +318,7 @@ def _organization(row: Mapping[str, Any]) -> Organization:
         purge_after=_time(row["purge_after"]),
         deleted_at=_time(row["deleted_at"]),
         quarantine_until=_time(row["quarantine_until"]),
+        read_at=at,
     )
 
 

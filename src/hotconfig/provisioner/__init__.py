@@ -9,11 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hotconfig.provisioner.following import Result as Result
     from hotconfig.provisioner.kubernetes.client import KubernetesClient as KubernetesClient
     from hotconfig.provisioner.model import Adoption as Adoption
     from hotconfig.provisioner.model import CreateOrganization as CreateOrganization
     from hotconfig.provisioner.model import IsolationReceipt as IsolationReceipt
     from hotconfig.provisioner.model import Operation as Operation
+    from hotconfig.provisioner.model import OperationKind as OperationKind
     from hotconfig.provisioner.model import Organization as Organization
     from hotconfig.provisioner.model import Planned as Planned
     from hotconfig.provisioner.model import Quantity as Quantity
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from hotconfig.provisioner.model import State as State
     from hotconfig.provisioner.provisioner import Bounds as Bounds
     from hotconfig.provisioner.provisioner import Provisioner as Provisioner
-    from hotconfig.provisioner.provisioner import Result as Result
     from hotconfig.provisioner.reconciler import Reconciled as Reconciled
     from hotconfig.provisioner.sync import SyncProvisioner as SyncProvisioner
     from hotconfig.provisioner.template import TenantTemplate as TenantTemplate
@@ -32,6 +33,7 @@ _HOME = {
     "CreateOrganization": "model",
     "IsolationReceipt": "model",
     "Operation": "model",
+    "OperationKind": "model",
     "Organization": "model",
     "Planned": "model",
     "Quantity": "model",
@@ -39,7 +41,7 @@ _HOME = {
     "State": "model",
     "Bounds": "provisioner",
     "Provisioner": "provisioner",
-    "Result": "provisioner",
+    "Result": "following",
     "Reconciled": "reconciler",
     "SyncProvisioner": "sync",
     "TenantTemplate": "template",

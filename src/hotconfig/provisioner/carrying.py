@@ -24,15 +24,17 @@ from hotconfig.provisioner.observation import (
     Apply,
     Claim,
     FillStatus,
+    Glance,
     Look,
     ProbeIsolation,
     Remove,
     RemoveNamespace,
+    Renew,
     Seen,
     Step,
 )
 from hotconfig.provisioner.probes import probe_isolation
-from hotconfig.provisioner.template import FENCE_KINDS, TenantTemplate
+from hotconfig.provisioner.template import FENCE_KINDS, QUOTA, TenantTemplate
 from hotconfig.provisioner.together import side_by_side
 
 INSIDE: Final = (*FENCE_KINDS, "RoleBinding")
@@ -66,9 +68,26 @@ class Hands:
         spaces, *inside = await side_by_side(reads)
         return Seen(spaces[0], [each for found in inside for each in found]) if spaces else Seen(None)
 
-    async def _namespace(self, name: str) -> tuple[Manifest, ...]:
+    async def glance(self, namespace: str) -> Seen:
+        """The namespace and its quota, in one round trip."""
+        quota = partial(self._found, "ResourceQuota", QUOTA, namespace=namespace)
+        spaces, quotas = await side_by_side([partial(self._namespace, namespace), quota])
+        return Seen(spaces[0], quotas) if spaces else Seen(None)
+
+    async def renew(self, namespace: Manifest, quota: Manifest) -> Seen | None:
+        """Apply both, fenced; None if one of them is not what it was."""
         try:
-            return (await self.kube.get("Namespace", name, namespace=None),)
+            space, *inside = await side_by_side([partial(self.kube.apply, each) for each in (namespace, quota)])
+        except (KubernetesConflictError, KubernetesNotFoundError):
+            return None
+        return Seen(space, inside)
+
+    async def _namespace(self, name: str) -> tuple[Manifest, ...]:
+        return await self._found("Namespace", name, namespace=None)
+
+    async def _found(self, kind: str, name: str, *, namespace: str | None) -> tuple[Manifest, ...]:
+        try:
+            return (await self.kube.get(kind, name, namespace=namespace),)
         except KubernetesNotFoundError:
             return ()
 
@@ -76,6 +95,10 @@ class Hands:
         match step:
             case Look(namespace=namespace):
                 return await self.look(namespace)
+            case Glance(namespace=namespace):
+                return await self.glance(namespace)
+            case Renew(namespace=namespace, quota=quota):
+                return await self.renew(namespace, quota)
             case Claim(manifest=manifest):
                 return await self._claim(manifest)
             case Apply(manifest=manifest):

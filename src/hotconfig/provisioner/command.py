@@ -1,7 +1,7 @@
-"""The command ``hotconfig-provisioner``. Owns arguments, output and exit codes; needs only the extra ``provisioner``.
+"""The command ``hotconfig-provisioner``. Owns output and exit codes; needs only the extra ``provisioner``.
 
-Exit codes are those of ``hotconfig``: 0 done, 1 not finished yet, 2 mend the request, 3 mend the configuration,
-4 try again.
+Exit codes are those of ``hotconfig``: 0 done, 1 not finished yet (``doctor``: a problem), 2 mend the request, 3 mend
+the configuration, 4 try again.
 """
 
 from __future__ import annotations
@@ -9,23 +9,26 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import anyio
 
 from hotconfig.core.errors import ConfigurationError, HotConfigError, UsageError
+from hotconfig.core.tenants.states import LEASABLE
+from hotconfig.provisioner.arguments import parser
+from hotconfig.provisioner.doctor.diagnosing import diagnose
+from hotconfig.provisioner.doctor.finding import PROBLEM
+from hotconfig.provisioner.following import Asking, Result
 from hotconfig.provisioner.manifests import as_yaml, manifests
-from hotconfig.provisioner.model import Adoption, CreateOrganization, Quota
-from hotconfig.provisioner.provisioner import Asking, Provisioner, Result
+from hotconfig.provisioner.model import Adoption, CreateOrganization, OperationKind, Planned, Quota
+from hotconfig.provisioner.provisioner import Provisioner
+from hotconfig.provisioner.reconciler import Reconciled
 
 NOT_FINISHED: Final = 1
 INTERRUPTED: Final = 130
-_PLAIN: Final = ("suspend", "resume", "offboard", "restore", "purge", "adopt")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -35,14 +38,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code comes back."""
-    args = _parser().parse_args(arguments)
+    args = parser().parse_args(arguments)
     if args.command == "manifests":
-        sys.stdout.write(as_yaml(manifests(image=args.image, replicas=args.replicas)))
-        return 0
+        return _print(args)
     try:
+        if args.command == "doctor":
+            return anyio.run(_doctor, args)
         return anyio.run(_with_provisioner, args)
     except HotConfigError as error:
-        sys.stderr.write(f"hotconfig-provisioner: {error}\n")
+        _complain(args, error)
         return 2 if isinstance(error, UsageError) else 3 if isinstance(error, ConfigurationError) else 4
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -63,9 +67,12 @@ async def _carry_out(provisioner: Provisioner, args: argparse.Namespace) -> int:
             for each in await provisioner.list():
                 _show(args, {"slug": each.slug, "state": each.state, "settled": each.settled})
         case "plan":
-            await _plan(provisioner, args, args.slug)
+            _planned(args, args.slug, await provisioner.plan(args.slug))
         case "run":
-            await provisioner.run(interval_s=args.interval)
+            await provisioner.run(interval_s=args.interval, on_cycle=partial(_cycle, args))
+        case "reconcile" if args.dry_run:
+            for each in await provisioner.list(states=sorted(LEASABLE)):
+                _planned(args, each.slug, await provisioner.plan(each.slug))
         case "reconcile":
             _show(args, dataclasses.asdict(await provisioner.reconcile_once()))
         case _:
@@ -74,33 +81,84 @@ async def _carry_out(provisioner: Provisioner, args: argparse.Namespace) -> int:
 
 
 async def _ask(provisioner: Provisioner, args: argparse.Namespace) -> int:
+    quota = Quota(args.cpu, args.memory, args.storage) if args.command in {"create", "quota"} else None
+    if args.dry_run:
+        _planned(args, args.slug, await _dry(provisioner, args, quota))
+        return 0
     asking = Asking(by=args.by, reason=args.reason, wait_s=args.wait)
     if args.key is not None:
         asking["idempotency_key"] = args.key
-    quota = Quota(args.cpu, args.memory, args.storage) if args.command in {"create", "quota"} else None
-    if quota is not None and args.dry_run:
-        new = CreateOrganization(args.slug, args.name, args.owner, quota) if args.command == "create" else args.slug
-        await _plan(provisioner, args, new, quota)
-        return 0
+    if sys.stderr.isatty() if args.progress is None else args.progress:
+        asking["on_progress"] = _progress
+    return _told(args, await _asked(provisioner, args, quota, asking))
+
+
+async def _dry(provisioner: Provisioner, args: argparse.Namespace, quota: Quota | None) -> tuple[Planned, ...]:
     if args.command == "create" and quota is not None:
-        wanted = CreateOrganization(args.slug, args.name, args.owner, quota)
-        return _told(args, await provisioner.create_organization(wanted, **asking))
+        return await provisioner.plan(CreateOrganization(args.slug, args.name, args.owner, quota))
+    kind = OperationKind(args.command)
+    adoption = Adoption(args.policy) if kind is OperationKind.ADOPT else Adoption.NEVER
+    return await provisioner.plan(args.slug, quota=quota, operation=kind, adoption=adoption)
+
+
+async def _asked(provisioner: Provisioner, args: argparse.Namespace, quota: Quota | None, asking: Asking) -> Result:
+    if quota is not None and args.command == "create":
+        return await provisioner.create_organization(
+            CreateOrganization(args.slug, args.name, args.owner, quota), **asking
+        )
     if quota is not None:
-        return _told(args, await provisioner.set_quota(args.slug, quota, **asking))
+        return await provisioner.set_quota(args.slug, quota, **asking)
     if args.command == "adopt":
-        return _told(args, await provisioner.adopt(args.slug, policy=Adoption(args.policy), **asking))
-    method: Callable[..., Any] = partial(getattr(provisioner, args.command), args.slug)
-    return _told(args, await method(**asking))
+        return await provisioner.adopt(args.slug, policy=Adoption(args.policy), **asking)
+    if args.command == "offboard":
+        return await provisioner.offboard(args.slug, retention_s=args.retention, **asking)
+    method: Callable[..., Awaitable[Result]] = getattr(provisioner, args.command)
+    return await method(args.slug, **asking)
 
 
-async def _plan(
-    provisioner: Provisioner,
-    args: argparse.Namespace,
-    wanted: CreateOrganization | str,
-    quota: Quota | None = None,
-) -> None:
-    for line in await provisioner.plan(wanted, quota=quota):
-        _show(args, dataclasses.asdict(line))
+async def _doctor(args: argparse.Namespace) -> int:
+    """0: nothing stands in the way; 1: something does."""
+    findings = await diagnose(args.database_url, args.schema, args.kubeconfig, args.purger)
+    healthy = all(each.state != PROBLEM for each in findings)
+    if args.json:
+        _line({"healthy": healthy, "checks": [each.document() for each in findings]})
+    for each in () if args.json else findings:
+        sys.stdout.write(f"{each.state:8} {each.check}: {each.found}\n")
+        if each.advice:
+            sys.stdout.write(f"         → {each.advice}\n")
+    return 0 if healthy else 1
+
+
+def _print(args: argparse.Namespace) -> int:
+    objects = manifests(image=args.image, replicas=args.replicas)
+    if args.json:
+        _line({"apiVersion": "v1", "kind": "List", "items": list(objects)})
+    else:
+        sys.stdout.write(as_yaml(objects))
+    return 0
+
+
+def _planned(args: argparse.Namespace, slug: str, lines: Sequence[Planned]) -> None:
+    for line in lines:
+        _show(args, {"slug": slug, **dataclasses.asdict(line)})
+
+
+def _cycle(args: argparse.Namespace, found: Reconciled) -> None:
+    if args.json or found.worked or found.held or found.unavailable:
+        _show(args, dataclasses.asdict(found))
+        sys.stdout.flush()
+
+
+def _progress(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def _complain(args: argparse.Namespace, error: HotConfigError) -> None:
+    if args.json:
+        sys.stderr.write(json.dumps({"error": type(error).__name__, "message": str(error)}) + "\n")
+    else:
+        sys.stderr.write(f"hotconfig-provisioner: {error}\n")
 
 
 def _told(args: argparse.Namespace, result: Result) -> int:
@@ -113,58 +171,11 @@ def _told(args: argparse.Namespace, result: Result) -> int:
 
 def _show(args: argparse.Namespace, found: Mapping[str, Any]) -> None:
     if args.json:
-        text = json.dumps(found, default=str, ensure_ascii=False)
-    else:
-        text = "  ".join(f"{name}={value}" for name, value in found.items() if value not in (None, (), [], ""))
+        _line(found)
+        return
+    text = "  ".join(f"{name}={value}" for name, value in found.items() if value not in (None, (), [], ""))
     sys.stdout.write(f"{text}\n")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("hotconfig-provisioner", description="Tenants across PostgreSQL and Kubernetes.")
-    parser.add_argument("--database-url", default=os.environ.get("HOTCONFIG_DATABASE_URL"))
-    parser.add_argument("--schema", default=os.environ.get("HOTCONFIG_SCHEMA") or "hotconfig")
-    parser.add_argument(
-        "--kubeconfig", default=os.environ.get("KUBECONFIG") or None, help="default: the service account of the pod"
-    )
-    parser.add_argument("--purger", default=_purger(), help="kubeconfig or service account that deletes")
-    parser.add_argument("--json", action="store_true", help="one JSON document for each line")
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("get", "plan"):
-        commands.add_parser(name).add_argument("slug")
-    for name in ("list", "reconcile"):
-        commands.add_parser(name)
-    commands.add_parser("run").add_argument("--interval", type=float, default=30.0, help="seconds between cycles")
-    printed = commands.add_parser("manifests")
-    printed.add_argument("--image", default="hotconfig:latest")
-    printed.add_argument("--replicas", type=int, default=2)
-    for name in ("create", "quota", *_PLAIN):
-        _add_request(commands.add_parser(name), name)
-    return parser
-
-
-def _add_request(command: argparse.ArgumentParser, name: str) -> None:
-    command.add_argument("slug")
-    command.add_argument("--by", default=_user(), help="for the histories")
-    command.add_argument("--reason")
-    command.add_argument("--key", help="idempotency key")
-    command.add_argument("--wait", type=float, default=10.0, help="seconds; 0: only store the request")
-    if name == "create":
-        command.add_argument("--name", required=True)
-        command.add_argument("--owner", required=True, help="mail address")
-    if name in {"create", "quota"}:
-        for resource, default in (("cpu", "10"), ("memory", "20Gi"), ("storage", "10Gi")):
-            command.add_argument(f"--{resource}", required=name == "quota", default=default)
-        command.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
-    if name == "adopt":
-        command.add_argument("--policy", choices=[each.value for each in Adoption], default="never")
-
-
-def _user() -> str:
-    """Who calls; the user of a container often has no name."""
-    return os.environ.get("LOGNAME") or os.environ.get("USER") or "hotconfig-provisioner"
-
-
-def _purger() -> str | None:
-    """The purger's service account, as the Deployment of ``manifests`` mounts it."""
-    token = os.environ.get("HOTCONFIG_PURGER_TOKEN_FILE")
-    return None if not token else str(Path(token).parent)
+def _line(found: Mapping[str, Any]) -> None:
+    sys.stdout.write(f"{json.dumps(found, default=str, ensure_ascii=False)}\n")

@@ -21,6 +21,7 @@
         ├── KubernetesExistsError           409 AlreadyExists on a create (likewise)
         ├── InvalidNameError                the name breaks the rules or is reserved (also a ``ValueError``)
         ├── InvalidQuantityError            it is no quantity, or an absurd one (also a ``ValueError``)
+        ├── InvalidRequestError             who asks, why, the key, seconds or a limit (also a ``ValueError``)
         └── TenantRequestError
             ├── NameTakenError, NameQuarantinedError
             ├── IdempotencyKeyError         the key belongs to another request
@@ -121,6 +122,10 @@ class InvalidQuantityError(UsageError, ValueError):
     """The text is no quantity, or one that no quota may have."""
 
 
+class InvalidRequestError(UsageError, ValueError):
+    """Who asks, why, the idempotency key, a number of seconds or a limit cannot be. Nothing was stored."""
+
+
 __all__ = [
     "AccessDeniedError",
     "ConfigurationError",
@@ -130,6 +135,7 @@ __all__ = [
     "IdempotencyKeyError",
     "InvalidNameError",
     "InvalidQuantityError",
+    "InvalidRequestError",
     "IsolationBreachedError",
     "KubernetesConflictError",
     "KubernetesDeniedError",

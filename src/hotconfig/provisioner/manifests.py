@@ -23,6 +23,7 @@ PROVISIONER: Final = "hotconfig-provisioner"
 PURGER: Final = "hotconfig-purger"
 PURGER_TOKEN: Final = "/var/run/secrets/hotconfig-purger"  # noqa: S105 - where it is mounted, not what it is
 RBAC: Final = "rbac.authorization.k8s.io"
+POLICIES: Final = ("hotconfig-fence", "hotconfig-guard", "hotconfig-cordon")
 WRITE: Final = ["create", "get", "list", "patch", "update"]
 READ: Final = ["get", "list", "watch"]
 ALL: Final = [*READ, "create", "update", "patch", "delete", "deletecollection"]
@@ -127,11 +128,7 @@ _OURS_OLD: Final = (
 
 def policies(namespace: str = NAMESPACE) -> Iterator[Manifest]:
     """The three admission policies, each with its binding. CEL as of Kubernetes 1.30, no parameters."""
-    for name, spec in (
-        ("hotconfig-fence", _fence(namespace)),
-        ("hotconfig-guard", _guard()),
-        ("hotconfig-cordon", _cordon()),
-    ):
+    for name, spec in zip(POLICIES, (_fence(namespace), _guard(), _cordon()), strict=True):
         group = "admissionregistration.k8s.io/v1"
         yield _made(group, "ValidatingAdmissionPolicy", name, spec={"failurePolicy": "Fail", **spec})
         bound = {"policyName": name, "validationActions": ["Deny"]}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from hotconfig.provisioner.model import IsolationReceipt
-from hotconfig.provisioner.template import Key, Manifest, key_of
+from hotconfig.provisioner.template import QUOTA, Key, Manifest, key_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,24 @@ class Look:
     """GET the namespace and LIST every kind in it, without a selector. Answer: :class:`Seen`."""
 
     namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """GET the namespace and its quota, and nothing else. Answer: :class:`Seen` with those two."""
+
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """``apply`` the namespace and its quota side by side, each fenced by its UID: what answers is what was seen before.
+
+    Answer: :class:`Seen` with those two; None if one of them is gone or another.
+    """
+
+    namespace: Manifest
+    quota: Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +89,7 @@ class ProbeIsolation:
 STATUS: Final = Key("ResourceQuota", "status")
 """Under which the writing of quota status is counted."""
 
-Step = Look | Claim | Apply | FillStatus | Remove | RemoveNamespace | ProbeIsolation
+Step = Look | Glance | Renew | Claim | Apply | FillStatus | Remove | RemoveNamespace | ProbeIsolation
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +100,14 @@ class Seen:
     objects: Sequence[Manifest] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The UIDs of a namespace and of the quota in it, from a round before. They may be outdated: fence with them."""
+
+    namespace_uid: str
+    quota_uid: str
+
+
 Answer = Manifest | Seen | IsolationReceipt | None
 
 
@@ -89,26 +115,32 @@ Answer = Manifest | Seen | IsolationReceipt | None
 class Observation:
     """What is known of one organization in Kubernetes in this round. Nothing, to begin with.
 
-    ``attempts`` counts how often each object was applied, so that what apply cannot repair ends the round.
+    ``attempts`` counts how often each object was applied, so that what apply cannot repair ends the round. ``partial``:
+    only the namespace and its quota were looked at. ``known``: what a round before saw.
     """
 
     looked: bool = False
+    partial: bool = False
+    known: Known | None = None
     namespace: Manifest | None = None
     objects: Mapping[Key, Manifest] | None = None
     receipt: IsolationReceipt | None = None
     claims: int = 0
     attempts: Mapping[Key, int] = field(default_factory=dict[Key, int])
 
-    def after(self, step: Step, answer: Answer) -> Observation:
+    def after(self, step: Step, answer: Answer) -> Observation:  # noqa: PLR0911 - one for each kind of answer
         """What is known after ``step`` was answered with ``answer``, as the step's docstring says.
 
         Raises:
             TypeError: such a step is not answered like that.
         """
         match step, answer:
-            case Look(), Seen():
+            case Look() | Glance() | Renew(), Seen():
                 objects = {key_of(each): each for each in answer.objects}
-                return replace(self, looked=True, namespace=answer.namespace, objects=objects)
+                partial = not isinstance(step, Look)
+                return replace(self, looked=True, partial=partial, namespace=answer.namespace, objects=objects)
+            case Renew(), None:
+                return replace(self, known=None)
             case Claim(), None:
                 return replace(self, looked=False, claims=self.claims + 1)
             case ProbeIsolation(), IsolationReceipt():
@@ -122,6 +154,13 @@ class Observation:
         if isinstance(step, Claim | Apply | FillStatus) and isinstance(answer, Mapping):
             return self._with(step, answer)
         raise TypeError(f"{type(step).__name__} is not answered with {type(answer).__name__}")
+
+    def uids(self) -> Known | None:
+        """For a later round: the UIDs of the namespace and its quota, where both were seen."""
+        quota = (self.objects or {}).get(Key("ResourceQuota", QUOTA))
+        if self.namespace is None or quota is None:
+            return None
+        return Known(self.namespace["metadata"]["uid"], quota["metadata"]["uid"])
 
     def _with(self, step: Claim | Apply | FillStatus, live: Manifest) -> Observation:
         if isinstance(step, Claim):

@@ -11,11 +11,13 @@ from hotconfig.provisioner.observation import (
     Apply,
     Claim,
     FillStatus,
+    Glance,
     Look,
     Observation,
     ProbeIsolation,
     Remove,
     RemoveNamespace,
+    Renew,
     Seen,
     Step,
 )
@@ -60,7 +62,7 @@ def _planned(step: Step) -> Iterator[Planned]:
 def _imagined(seen: Observation, step: Step, organization: Organization, now: datetime) -> Observation:
     """What would be seen if ``step`` went well."""
     match step:
-        case Look():
+        case Look() | Glance() | Renew():
             return seen.after(step, Seen(None))
         case Claim(manifest=manifest) | Apply(manifest=manifest) | FillStatus(manifest=manifest):
             uid = manifest["metadata"].get("uid", "planned")

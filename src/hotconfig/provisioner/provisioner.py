@@ -6,80 +6,58 @@ the tenant stands when the call returns. What is left over, any worker carries o
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from os import PathLike
 from types import TracebackType
-from typing import Any, Final, Required, Self, TypedDict, Unpack
-from uuid import UUID, uuid4
+from typing import Any, Self, Unpack
+from uuid import UUID
 
 import anyio
 
-from hotconfig.core.errors import HotConfigError, NotStartedError
+from hotconfig.core.errors import NotStartedError
 from hotconfig.postgres.tenants import PostgresTenants
-from hotconfig.provisioner import errors
+from hotconfig.provisioner.asking import (
+    MAX_BY,
+    MAX_REASON,
+    MAX_RETENTION_S,
+    check_known,
+    check_limit,
+    check_seconds,
+    check_text,
+)
 from hotconfig.provisioner.carrying import Hands
 from hotconfig.provisioner.errors import (
-    KubernetesRefusedError,
     KubernetesTrustError,
     LeaseLostError,
-    NameTakenError,
-    UnknownOrganizationError,
     WrongStateError,
 )
+from hotconfig.provisioner.following import Asking, Following, Result, request_of
 from hotconfig.provisioner.kubernetes.port import KubernetesPort
 from hotconfig.provisioner.model import (
     Adoption,
-    Asked,
     CreateOrganization,
     IsolationReceipt,
-    Lease,
-    Operation,
     OperationKind,
-    OperationState,
     Organization,
     Past,
     Planned,
     Progress,
     Quota,
     QuotaTexts,
-    Request,
     State,
-    make_request,
 )
-from hotconfig.provisioner.names import group_of, namespace_of
-from hotconfig.provisioner.observation import Look, Observation
-from hotconfig.provisioner.plan import plan
+from hotconfig.provisioner.names import group_of
+from hotconfig.provisioner.preview import Preview
 from hotconfig.provisioner.probes import probe_isolation
 from hotconfig.provisioner.reconciler import MAX_DELETIONS, SIDE_BY_SIDE, Reconciled, Reconciler
 from hotconfig.provisioner.rows import TenantRows
-from hotconfig.provisioner.steps import decide
 from hotconfig.provisioner.template import MANAGER, TenantTemplate
-from hotconfig.provisioner.worker import LEASE_S, Worked, Worker
-
-logger = logging.getLogger("hotconfig.provisioner")
-
-WAIT_S: Final = 10.0
-FIRST_PAUSE_S: Final = 0.02
-LONGEST_PAUSE_S: Final = 0.5
+from hotconfig.provisioner.worker import LEASE_S, Worker
 
 Kube = KubernetesPort | str | PathLike[str] | None
 """How Kubernetes is reached: a port, the path of a kubeconfig, or None: the service account of the pod."""
-
-
-class Asking(TypedDict, total=False):
-    """What every request says beside what it wants."""
-
-    by: Required[str]
-    """Who asks, for the histories."""
-    idempotency_key: str
-    """The same key is the same operation. By default, each call is a new one."""
-    reason: str | None
-    wait_s: float
-    """How long the call waits for the operation, in seconds; 0: it is stored and left to a reconciler."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,34 +76,13 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """The answer to a request.
-
-    Attributes:
-        organization, operation: As they were last seen.
-        made: False if this idempotency key had asked for the same before.
-        overused: Where the quota is below what is used: resource → (used, allowed). Nothing running is stopped, but
-            nothing more starts.
-    """
-
-    organization: Organization
-    operation: Operation
-    made: bool
-    overused: Mapping[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
-
-    @property
-    def finished(self) -> bool:
-        """Whether it is carried out. If not, answer 202 and follow ``operation.id``."""
-        return self.operation.finished
-
-
-@dataclass(frozen=True, slots=True)
 class _Parts:
     """What there is between opening and closing."""
 
     rows: TenantRows
     hands: Hands
     worker: Worker
+    following: Following
     reconciler: Reconciler
 
 
@@ -180,7 +137,7 @@ class Provisioner:
             worker = Worker(rows, hands, self._bounds.lease_s)
             bounds = self._bounds
             reconciler = Reconciler(worker, max_deletions=bounds.max_deletions, side_by_side=bounds.side_by_side)
-            self._parts = _Parts(rows, hands, worker, reconciler)
+            self._parts = _Parts(rows, hands, worker, Following(rows, worker), reconciler)
             self._stack = stack.pop_all()
         return self
 
@@ -201,10 +158,10 @@ class Provisioner:
                 ``failed``; mend the cause and ``adopt``.
             DatabaseUnavailableError: ask again with the same key.
         """
-        request = _request(wanted.as_json(), asking)
-        lease = self._lease(asking)
+        request = request_of(wanted.as_json(), asking)
+        lease = self._open.following.lease(asking)
         asked = await self._open.rows.create_organization(wanted.new(), request, lease=lease)
-        return await self._follow(asked, lease, asking)
+        return await self._open.following.follow(asked, lease, asking)
 
     async def set_quota(self, slug: str, quota: Quota, **asking: Unpack[Asking]) -> Result:
         """Change a quota; when it is finished, it is in force. Look at ``Result.overused`` after lowering one.
@@ -230,6 +187,7 @@ class Provisioner:
             DeletionProtectedError: lift the protection first. The rest as :meth:`set_quota`.
         """
         kept_s = self._template.retention_s if retention_s is None else retention_s
+        check_seconds("retention_s", kept_s, most=MAX_RETENTION_S)
         return await self._ask(slug, OperationKind.OFFBOARD, {"retention_s": kept_s}, asking, retention_s=kept_s)
 
     async def restore(self, slug: str, **asking: Unpack[Asking]) -> Result:
@@ -259,47 +217,51 @@ class Provisioner:
 
     async def protect(self, slug: str, *, protected: bool = True, by: str, reason: str | None = None) -> Organization:
         """Protect a tenant from being offboarded and purged, or lift that. UnknownOrganizationError."""
-        return await self._open.rows.protect(slug, protected=protected, by=by, reason=reason)
+        check_text("by", by, most=MAX_BY)
+        if reason is not None:
+            check_text("reason", reason, least=0, most=MAX_REASON)
+        return await self._open.rows.protect(check_known(slug), protected=protected, by=by, reason=reason)
 
     # looking
 
     async def get(self, slug: str) -> Organization:
         """One organization; UnknownOrganizationError if there is none."""
-        return await self._open.rows.get(slug)
+        return await self._open.rows.get(check_known(slug))
 
     async def list(
         self, *, states: Sequence[State] | None = None, after: str = "", limit: int | None = None
     ) -> tuple[Organization, ...]:
         """Organizations after the name ``after``, in the order of names; of every state if None."""
-        return await self._open.rows.list(states=states, after=after, limit=limit)
+        return await self._open.rows.list(states=states, after=after, limit=check_limit(limit))
 
     async def history(self, slug: str, *, limit: int | None = None) -> tuple[Past, ...]:
         """What became of an organization, the newest first."""
-        return await self._open.rows.history(slug, limit=limit)
+        return await self._open.rows.history(check_known(slug), limit=check_limit(limit))
 
     async def operation(self, operation_id: UUID) -> Result | None:
         """An operation with its organization, as both are now; None if there is none."""
         asked = await self._open.rows.operation(operation_id)
         return None if asked is None else Result(asked.organization, asked.operation, made=False)
 
-    async def plan(self, wanted: CreateOrganization | str, *, quota: Quota | None = None) -> tuple[Planned, ...]:
+    async def plan(
+        self,
+        wanted: CreateOrganization | str,
+        *,
+        quota: Quota | None = None,
+        operation: OperationKind | None = None,
+        adoption: Adoption = Adoption.NEVER,
+    ) -> tuple[Planned, ...]:
         """What carrying out would change in Kubernetes, changing nothing: for a new tenant, or for one that is there.
 
+        With ``operation``, what would change if that were asked for now; without, what has drifted or is under way.
+
         Raises:
-            NameTakenError, UnknownOrganizationError
+            NameTakenError, UnknownOrganizationError, WrongStateError, DeletionProtectedError
             NamespaceConflictError: the namespace is somebody else's.
         """
-        organization = await self._planned(wanted)
-        if quota is not None:
-            organization = replace(organization, quota=quota.texts())
-        namespace = organization.namespace or namespace_of(organization.slug)
-        seen = Observation().after(Look(namespace), await self._open.hands.look(namespace))
-        now = datetime.now(UTC)
-        lines = plan(organization, seen, self._template, now=now)
-        progress = decide(organization, seen, self._template, now=now).progress
-        if progress is not None and progress.error is not None:
-            raise _failed(progress.error)
-        return lines
+        return await Preview(self._open.rows, self._open.hands).plan(
+            wanted, quota=quota, operation=operation, adoption=adoption
+        )
 
     async def isolation_receipt(self, slug: str) -> IsolationReceipt:
         """Make the isolation probes now, and keep what they show. Look at ``breaches`` and ``not_made``.
@@ -340,9 +302,12 @@ class Provisioner:
         """
         return await self._open.reconciler.once()
 
-    async def run(self, *, interval_s: float = 30.0) -> None:
-        """Reconcile again and again, until cancelled; what time heals is logged and tried again."""
-        await self._open.reconciler.run(interval_s=interval_s)
+    async def run(self, *, interval_s: float = 30.0, on_cycle: Callable[[Reconciled], None] | None = None) -> None:
+        """Reconcile again and again, until cancelled; what time heals is logged and tried again.
+
+        ``on_cycle`` is told of each cycle, in the event loop: it must neither wait nor raise.
+        """
+        await self._open.reconciler.run(interval_s=interval_s, on_cycle=on_cycle)
 
     # inside
 
@@ -367,9 +332,6 @@ class Provisioner:
         await client.open()
         return client
 
-    def _lease(self, asking: Asking) -> Lease | None:
-        return self._open.worker.new_lease() if asking.get("wait_s", WAIT_S) > 0 else None
-
     async def _ask(
         self,
         slug: str,
@@ -380,89 +342,10 @@ class Provisioner:
         quota: QuotaTexts | None = None,
         retention_s: float = 0.0,
     ) -> Result:
-        lease = self._lease(asking)
-        request = _request({"slug": slug, "kind": kind.value, **body}, asking)
+        check_known(slug)
+        request = request_of({"slug": slug, "kind": kind.value, **body}, asking)
+        lease = self._open.following.lease(asking)
         asked = await self._open.rows.begin_operation(
             slug, kind, request, quota=quota, retention_s=retention_s, lease=lease
         )
-        return await self._follow(asked, lease, asking)
-
-    async def _follow(self, asked: Asked, lease: Lease | None, asking: Asking) -> Result:
-        """Work on it while that helps, and look on while another does; until it is finished or the time is over."""
-        result = Result(asked.organization, asked.operation, asked.made)
-        with anyio.move_on_after(asking.get("wait_s", WAIT_S)):
-            pause_s = FIRST_PAUSE_S
-            while not result.finished and lease is not None:
-                result = await self._advance(result, lease)
-                if not result.finished:
-                    await anyio.sleep(pause_s)
-                    pause_s = min(LONGEST_PAUSE_S, pause_s * 1.5)
-                    lease = self._open.worker.new_lease()
-        if result.operation.state is OperationState.FAILED:
-            raise _failed(result.operation.error or {})
-        return result
-
-    async def _advance(self, result: Result, lease: Lease) -> Result:
-        """A round, if it is ours to make; then how it stands."""
-        worked: Worked | None = None
-        leased = await self._leased(result.organization, lease)
-        if leased is not None:
-            may_delete = result.operation.kind is OperationKind.PURGE
-            try:
-                worked = await self._open.worker.work(leased, lease, may_delete=may_delete)
-            except LeaseLostError:
-                logger.info("organization %s: another worker goes on", leased.slug)
-        known = None if worked is None else worked.organization
-        if known is not None and known.operation is not None and known.operation.id == result.operation.id:
-            asked = Asked(known.operation, known, made=result.made)
-        else:
-            asked = await self._open.rows.operation(result.operation.id) or Asked(
-                result.operation, result.organization, made=result.made
-            )
-        return Result(
-            asked.organization, asked.operation, result.made, result.overused if worked is None else worked.overused
-        )
-
-    async def _leased(self, organization: Organization, lease: Lease) -> Organization | None:
-        """The organization, if it is leased to us or can be now and is due."""
-        if organization.lease_owner == lease.owner:
-            return organization
-        due = organization.next_attempt_at is not None and organization.next_attempt_at <= datetime.now(UTC)
-        if not due:
-            return None
-        return next(iter(await self._open.rows.lease(lease, slug=organization.slug)), None)
-
-    async def _planned(self, wanted: CreateOrganization | str) -> Organization:
-        if isinstance(wanted, str):
-            return await self.get(wanted)
-        try:
-            await self.get(wanted.slug)
-        except UnknownOrganizationError:
-            new = wanted.new()
-            return Organization(
-                new.slug,
-                uuid4(),
-                new.name,
-                new.owner_email,
-                State.PROVISIONING,
-                datetime.now(UTC),
-                new.quota,
-                namespace=namespace_of(new.slug),
-            )
-        raise NameTakenError(f"there is an organization {wanted.slug!r} already. Choose another name.")
-
-
-def _request(body: dict[str, Any], asking: Asking) -> Request:
-    key = asking.get("idempotency_key") or uuid4().hex
-    return make_request(body, idempotency_key=key, by=asking["by"], reason=asking.get("reason"))
-
-
-def _failed(error: Mapping[str, Any]) -> HotConfigError:
-    """The error that made an operation fail, by its code."""
-    code, message = str(error.get("code", "")), str(error.get("message", "it failed"))
-    if code == "superseded":
-        return WrongStateError(f"{message}: look at the organization")
-    kind = getattr(errors, f"{code}Error", None) if code else None
-    if isinstance(kind, type) and issubclass(kind, HotConfigError):
-        return kind(message)
-    return KubernetesRefusedError(message)
+        return await self._open.following.follow(asked, lease, asking)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
@@ -28,7 +27,7 @@ from hotconfig.provisioner.template import LISTED_KINDS, SELECTOR, Manifest
 from hotconfig.provisioner.together import side_by_side
 from hotconfig.provisioner.worker import Worked, Worker
 
-logger = logging.getLogger("hotconfig.provisioner")
+logger: Final = logging.getLogger("hotconfig.provisioner")
 
 MAX_DELETIONS: Final = 5
 SIDE_BY_SIDE: Final = 16
@@ -77,11 +76,10 @@ class Reconciler:
         Raises:
             DatabaseUnavailableError, AccessDeniedError, SchemaMissingError: and nothing was done.
         """
-        now = datetime.now(UTC)
         organizations = await self._worker.rows.list()
         managed = [each for each in organizations if each.state is not State.UNMANAGED]
-        cycle = _Cycle(self._brake(managed, now))
-        drifted, unavailable = await self._drifted(managed, now)
+        cycle = _Cycle(self._brake(managed))
+        drifted, unavailable = await self._drifted(managed)
         await self._work(cycle, drifted)
         return Reconciled(
             rows=len(managed),
@@ -93,7 +91,7 @@ class Reconciler:
             unavailable=unavailable,
         )
 
-    async def run(self, *, interval_s: float = 30.0) -> None:
+    async def run(self, *, interval_s: float = 30.0, on_cycle: Callable[[Reconciled], None] | None = None) -> None:
         """Cycle after cycle, until cancelled. What time heals is logged and tried again.
 
         Raises:
@@ -102,22 +100,24 @@ class Reconciler:
         while True:
             try:
                 found = await self.once()
+                if on_cycle is not None:
+                    on_cycle(found)
                 if found.worked or found.held:
                     logger.info("worked on %d organizations, held %d", len(found.worked), len(found.held))
             except RetryableError as error:
                 logger.warning("a cycle could not be made: %s", error)
             await anyio.sleep(interval_s)
 
-    def _brake(self, managed: list[Organization], now: datetime) -> Braked:
-        leaving = [each for each in managed if _is_leaving(each, now)]
-        leaving.sort(key=lambda each: (each.state is not State.PURGING, each.purge_after or now, each.slug))
+    def _brake(self, managed: list[Organization]) -> Braked:
+        leaving = [each for each in managed if _is_leaving(each)]
+        leaving.sort(key=lambda each: (each.state is not State.PURGING, each.purge_after or each.read_at, each.slug))
         slugs = [each.slug for each in leaving]
         braked = brake(slugs, limit=self._max_deletions, rows_seen=len(managed), rows_before=self._most_rows)
         # The most there ever were: rows never go away, so a short read stays one in the next cycle too.
         self._most_rows = max(len(managed), self._most_rows or 0)
         return braked
 
-    async def _drifted(self, managed: Iterable[Organization], now: datetime) -> tuple[list[str], str]:
+    async def _drifted(self, managed: Iterable[Organization]) -> tuple[list[str], str]:
         # Also those that somebody has: he may have died, and who still has a lease keeps it.
         settled = [each for each in managed if each.state in LEASABLE and each.settled]
         if not settled:
@@ -133,7 +133,7 @@ class Reconciler:
         for each in settled:
             name = each.namespace or namespace_of(each.slug)
             seen = Observation().after(Look(name), Seen(spaces.get(name), inside[name]))
-            decision = decide(each, seen, template, now=now, may_delete=False)
+            decision = decide(each, seen, template, now=each.read_at, may_delete=False)
             if decision.steps or (decision.progress and _is_news(each, decision.progress)):
                 found.append(each.slug)
         return found, ""
@@ -168,11 +168,11 @@ class Reconciler:
         return False
 
 
-def _is_leaving(organization: Organization, now: datetime) -> bool:
+def _is_leaving(organization: Organization) -> bool:
     if organization.state is State.PURGING:
         return True
     until = organization.purge_after
-    over = until is None or until <= now
+    over = until is None or until <= organization.read_at
     return organization.state is State.OFFBOARDING and organization.settled and over
 
 

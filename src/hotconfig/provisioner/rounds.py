@@ -23,16 +23,18 @@ from hotconfig.provisioner.model import (
     State,
 )
 from hotconfig.provisioner.names import namespace_of
-from hotconfig.provisioner.observation import Claim, Look, Observation, Remove, Step
+from hotconfig.provisioner.observation import Claim, Glance, Look, Observation, Remove, Renew, Step
 from hotconfig.provisioner.template import (
     MANAGED_BY,
     MANAGER,
     ORG_ID,
+    QUOTA,
     Desired,
     Key,
     Manifest,
     TenantTemplate,
     desired,
+    fenced,
     part,
 )
 
@@ -75,6 +77,25 @@ class Round:
         return fresh and operation is not None and operation.kind is OperationKind.CREATE
 
     @property
+    def _may_glance(self) -> bool:
+        """Whether all but the namespace and its quota stood when it was last seen, and is not asked to change.
+
+        Between ``active`` and ``suspended`` these two make all the difference. What drifts elsewhere, the reconciler
+        finds.
+        """
+        organization = self.organization
+        stands = organization.state in {State.ACTIVE, State.SUSPENDED} and organization.namespace_uid is not None
+        untroubled = all(each.kind is ConditionKind.PROBES_INCOMPLETE for each in organization.conditions)
+        return stands and untroubled and not organization.settled and not organization.attempts
+
+    @property
+    def _saw_enough(self) -> bool:
+        """Whether a glance showed our namespace as it was left, with a quota in it."""
+        live, quota = self.seen.namespace, self._live(Key("ResourceQuota", QUOTA))
+        known = live is not None and live["metadata"]["uid"] == self.organization.namespace_uid
+        return known and quota is not None
+
+    @property
     def _adoption(self) -> Adoption:
         operation = self.organization.operation
         if operation is None or operation.kind is not OperationKind.ADOPT:
@@ -84,6 +105,21 @@ class Round:
 
     def _look(self) -> Look:
         return Look(self._namespace)
+
+    def _first_look(self) -> Look | Glance | Renew | Claim:
+        if self._is_new:
+            return self._claim()
+        if not self._may_glance:
+            return self._look()
+        return self._renew() or Glance(self._namespace)
+
+    def _renew(self) -> Renew | None:
+        """What is wanted, without looking first, where the UIDs tell that it can only be ours."""
+        known, quota = self.seen.known, self._desired()[0].quota
+        if known is None or quota is None or known.namespace_uid != self.organization.namespace_uid:
+            return None
+        namespace = fenced(self._desired()[0].namespace, known.namespace_uid)
+        return Renew(namespace, fenced(quota, known.quota_uid))
 
     def _claim(self) -> Claim:
         return Claim(desired(self.organization, self.template, None, operation_id=self._operation_id).claim)

@@ -36,7 +36,8 @@ class TenantRows(Protocol):
     7. No method deletes an organization. An absent row is never a wish; deletion is a state.
     8. Errors are ours: refusals as documented, else ``DatabaseUnavailableError`` and its siblings. Whatever raised
        one may be asked again, with the same key.
-    9. Any task may call, on asyncio and trio. A cancelled call has happened or not, as a whole.
+    9. Every organization carries the database's clock as ``read_at``; no deadline is compared with another.
+    10. Any task may call, on asyncio and trio. A cancelled call has happened or not, as a whole.
     """
 
     async def create_organization(

@@ -103,7 +103,9 @@ class _Work(Round):
 
     def _stand(self) -> Decision:
         if not self.seen.looked:
-            return Decision((self._claim() if self._is_new else self._look(),))
+            return Decision((self._first_look(),))
+        if self.seen.partial and not self._saw_enough:
+            return Decision((self._look(),))
         live = self.seen.namespace
         if live is None:
             return self._claim_anew()
@@ -130,6 +132,8 @@ class _Work(Round):
             return self._attempt(steps)
         if decision := self._enforce(wanted):
             return decision
+        if self.seen.partial:
+            return None
         # One after the other: the new binding stands before an old one goes.
         return self._attempt(tuple(self._bind(wanted.binding))[:1])
 
@@ -159,7 +163,7 @@ class _Work(Round):
             yield Apply(fenced(wanted.namespace, live["metadata"]["uid"]), found.why)
 
     def _fence(self, wanted: Desired) -> Iterator[Step]:
-        for manifest in wanted.behind_the_gate:
+        for manifest in self._looked_at(wanted.behind_the_gate):
             live = self._live(key_of(manifest))
             found = compare(manifest, live)
             if live is not None and any(each.replace for each in found.differences):
@@ -172,6 +176,9 @@ class _Work(Round):
                 closed = closed_policy(live)
                 if not (found := compare(closed, live)).same:
                     yield Apply(closed, "is not wanted any more")
+
+    def _looked_at(self, fences: tuple[Manifest, ...]) -> tuple[Manifest, ...]:
+        return tuple(each for each in fences if not self.seen.partial or each["kind"] == "ResourceQuota")
 
     def _bind(self, wanted: Manifest) -> Iterator[Step]:
         """A binding's role cannot be changed: a new binding, and only then the old one goes."""
@@ -310,8 +317,7 @@ class _Work(Round):
                 observed_generation=self.organization.generation,
                 conditions=(),
                 quarantine_s=self.template.quarantine_s,
-                event="deleted",
-                detail={"why": why},
+                reason=why,
                 idle=True,
                 release=True,
             )

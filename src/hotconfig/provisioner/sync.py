@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
@@ -45,23 +45,23 @@ class SyncProvisioner:
     Any thread may call, any number at once. An interrupt (Ctrl-C) leaves what was asked for to the next worker.
     """
 
-    create_organization = Blocking(Provisioner.create_organization)
-    set_quota = Blocking(Provisioner.set_quota)
-    suspend = Blocking(Provisioner.suspend)
-    resume = Blocking(Provisioner.resume)
-    offboard = Blocking(Provisioner.offboard)
-    restore = Blocking(Provisioner.restore)
-    purge = Blocking(Provisioner.purge)
-    adopt = Blocking(Provisioner.adopt)
-    protect = Blocking(Provisioner.protect)
-    get = Blocking(Provisioner.get)
-    list = Blocking(Provisioner.list)
-    history = Blocking(Provisioner.history)
-    operation = Blocking(Provisioner.operation)
-    plan = Blocking(Provisioner.plan)
-    isolation_receipt = Blocking(Provisioner.isolation_receipt)
-    reconcile_once = Blocking(Provisioner.reconcile_once)
-    run = Blocking(Provisioner.run)
+    create_organization: Final = Blocking(Provisioner.create_organization)
+    set_quota: Final = Blocking(Provisioner.set_quota)
+    suspend: Final = Blocking(Provisioner.suspend)
+    resume: Final = Blocking(Provisioner.resume)
+    offboard: Final = Blocking(Provisioner.offboard)
+    restore: Final = Blocking(Provisioner.restore)
+    purge: Final = Blocking(Provisioner.purge)
+    adopt: Final = Blocking(Provisioner.adopt)
+    protect: Final = Blocking(Provisioner.protect)
+    get: Final = Blocking(Provisioner.get)
+    list: Final = Blocking(Provisioner.list)
+    history: Final = Blocking(Provisioner.history)
+    operation: Final = Blocking(Provisioner.operation)
+    plan: Final = Blocking(Provisioner.plan)
+    isolation_receipt: Final = Blocking(Provisioner.isolation_receipt)
+    reconcile_once: Final = Blocking(Provisioner.reconcile_once)
+    run: Final = Blocking(Provisioner.run)
 
     def __init__(self, provisioner: Provisioner) -> None:
         self.provisioner = provisioner

@@ -10,7 +10,6 @@ import random
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Final
 from uuid import uuid4
 
@@ -22,7 +21,8 @@ from hotconfig.provisioner.drift import overused
 from hotconfig.provisioner.errors import LeaseLostError
 from hotconfig.provisioner.failures import after_failure
 from hotconfig.provisioner.model import Lease, Organization, Progress
-from hotconfig.provisioner.observation import Apply, Observation, Remove, Step
+from hotconfig.provisioner.observation import Apply, Known, Observation, Remove, Step
+from hotconfig.provisioner.progress import Tell, news, nobody, told
 from hotconfig.provisioner.rounds import Decision
 from hotconfig.provisioner.rows import TenantRows
 from hotconfig.provisioner.steps import decide
@@ -30,6 +30,8 @@ from hotconfig.provisioner.template import MANAGER, QUOTA, Key
 
 LEASE_S: Final = 30.0
 """Longer than a few calls that time out: what holds it also makes it last."""
+REMEMBERED: Final = 10_000
+"""Organizations whose UIDs a worker remembers, at about 300 bytes each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +56,34 @@ class _Round:
     may_delete: bool
     kept_at: float
     was_settled: bool
-    seen: Observation = field(default_factory=Observation)
+    seen: Observation
+    tell: Tell
     repairs: list[str] = field(default_factory=list[str])
     deleted: bool = False
 
     def worked(self) -> Worked:
         quota = (self.seen.objects or {}).get(Key("ResourceQuota", QUOTA))
         return Worked(self.organization, self.deleted, {} if quota is None else overused(quota, quota))
+
+
+class Memory:
+    """The UIDs that rounds saw last, of so many organizations; whoever is not among them is looked at first."""
+
+    def __init__(self, most: int = REMEMBERED) -> None:
+        self._most = most
+        self._known: dict[str, Known] = {}
+
+    def of(self, slug: str) -> Known | None:
+        """What was seen of it last, if anything."""
+        return self._known.get(slug)
+
+    def keep(self, slug: str, known: Known | None) -> None:
+        """Remember, and forget the longest known one when there are too many."""
+        self._known.pop(slug, None)
+        if known is not None:
+            self._known[slug] = known
+        if len(self._known) > self._most:
+            del self._known[next(iter(self._known))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +93,15 @@ class Worker:
     rows: TenantRows
     hands: Hands
     lease_s: float = LEASE_S
+    memory: Memory = field(default_factory=Memory)
 
     def new_lease(self) -> Lease:
         """A lease of an owner that there never was; one for each piece of work."""
         return Lease(f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}", self.lease_s)
 
-    async def work(self, organization: Organization, lease: Lease, *, may_delete: bool = False) -> Worked:
+    async def work(
+        self, organization: Organization, lease: Lease, *, may_delete: bool = False, tell: Tell = nobody
+    ) -> Worked:
         """Do what can be done now, and let the lease go. Errors of Kubernetes are recorded, not raised.
 
         Raises:
@@ -83,7 +109,8 @@ class Worker:
             DatabaseUnavailableError: nothing could be recorded. The lease runs out by itself.
         """
         settled = organization.settled
-        now = _Round(organization, lease, may_delete, anyio.current_time(), settled)
+        seen = Observation(known=self.memory.of(organization.slug))
+        now = _Round(organization, lease, may_delete, anyio.current_time(), settled, seen, tell)
         try:
             while not await self._advance(now):
                 pass
@@ -91,19 +118,19 @@ class Worker:
             with anyio.CancelScope(shield=True):  # else nobody could go on before it runs out
                 await self.rows.release(organization.slug, lease.owner)
             raise
+        self.memory.keep(organization.slug, now.seen.uids())
         return now.worked()
 
     async def _advance(self, now: _Round) -> bool:
         """Make one decision come true. True: the round is over."""
         await self._keep(now)
+        at = now.organization.read_at
         try:
-            decision = decide(
-                now.organization, now.seen, self.hands.template, now=datetime.now(UTC), may_delete=now.may_delete
-            )
+            decision = decide(now.organization, now.seen, self.hands.template, now=at, may_delete=now.may_delete)
             await self._carry_out(now, decision)
         except HotConfigError as error:
             chance = random.random()  # noqa: S311 - jitter
-            failed = after_failure(now.organization, error, now=datetime.now(UTC), chance=chance)
+            failed = after_failure(now.organization, error, now=at, chance=chance)
             return await self._record(now, failed)
         if decision.progress is not None:
             return await self._record(now, decision.progress)
@@ -123,6 +150,7 @@ class Worker:
             return
         answers = await self.hands.carry_out(now.organization, decision.steps)
         for step, answer in zip(decision.steps, answers, strict=True):
+            now.tell(told(step))
             now.seen = now.seen.after(step, answer)
         now.deleted |= decision.deletes
         now.repairs += [f"{_named(step)} {step.why}" for step in decision.steps if isinstance(step, Apply | Remove)]
@@ -133,7 +161,10 @@ class Worker:
         progress = replace(progress, by=progress.by or by)
         if progress.release and now.was_settled and now.repairs and progress.event is None:
             progress = replace(progress, event="repaired", detail={"objects": now.repairs})
+        before = now.organization
         now.organization = await self.rows.record(now.organization, now.lease.owner, progress)
+        for line in news(before, now.organization):
+            now.tell(line)
         return progress.release
 
 

@@ -34,7 +34,7 @@ class ClusterRoute:
 
     def __init__(self, url: RedisUrl) -> None:
         self.url = url
-        self.roster = Roster(url.addresses, random.Random())  # noqa: S311 - spreads the load
+        self.roster: Roster = Roster(url.addresses, random.Random())  # noqa: S311 - spreads the load
         self._shards: tuple[Shard, ...] = ()
 
     def learn(self) -> None:

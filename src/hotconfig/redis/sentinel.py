@@ -32,7 +32,7 @@ class SentinelRoute:
 
     def __init__(self, url: RedisUrl) -> None:
         self.url = url
-        self.roster = Roster(url.addresses, random.Random())  # noqa: S311 - spreads the load
+        self.roster: Roster = Roster(url.addresses, random.Random())  # noqa: S311 - spreads the load
 
     def learn(self) -> None:
         """Nothing to find out: every connect does."""

@@ -18,7 +18,7 @@ import redis.exceptions
 from hotconfig.core.errors import RedisUnavailableError
 from hotconfig.core.names import PREFIX, commits_channel, service_pattern
 from hotconfig.core.ports import Confirmed, Event, Message, Pong
-from hotconfig.core.resp import FrameReader, ProtocolError, Value
+from hotconfig.core.resp import OVERSIZE, FrameReader, ProtocolError, Value
 from hotconfig.redis.connect import find_route
 from hotconfig.redis.connection import translate_at
 from hotconfig.redis.route import Route
@@ -30,8 +30,6 @@ ALL: Final = f"{PREFIX}*"
 CHUNK_BYTES: Final = 65_536
 CHUNKS_AT_ONCE: Final = 64
 """Read in one call, 4 MiB in all: a flood of large messages is not piled up here. The socket stays readable."""
-OVERSIZE: Final = b"(too long to be looked at)"
-"""Stands for data that was dropped. It is no signed message and no text that anybody has: a hint."""
 
 
 class RedisSubscription:

@@ -81,7 +81,7 @@ class AsyncFace:
 
     def __init__(self, client: HotConfig) -> None:
         self._client = client
-        self.store = AsyncStore(client.store)
+        self.store: AsyncStore = AsyncStore(client.store)
 
     async def start(self, timeout: float = 10.0) -> None:  # noqa: ASYNC109 - it bounds a thread's work
         """See :meth:`hotconfig.HotConfig.start`."""

@@ -34,7 +34,7 @@ from hotconfig.runtime.publishing import Commit
 from hotconfig.runtime.store import Target
 from hotconfig.sources import capture
 
-logger = logging.getLogger("hotconfig")
+logger: Final = logging.getLogger("hotconfig")
 
 M = TypeVar("M", bound=BaseModel)
 

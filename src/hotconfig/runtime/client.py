@@ -47,7 +47,7 @@ from hotconfig.runtime.worker import ending
 if TYPE_CHECKING:
     from hotconfig.runtime.aio import AsyncFace, ChangeStream, EventStream, StateStream
 
-logger = logging.getLogger("hotconfig")
+logger: Final = logging.getLogger("hotconfig")
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -109,7 +109,7 @@ class HotConfig:
         self._streams: weakref.WeakSet[EventStream[Any]] = weakref.WeakSet()
         self._closed = False
         self._since = datetime.now(UTC)
-        self.store = Store(self._get_publisher, self._find, self._refresh)
+        self.store: Store = Store(self._get_publisher, self._find, self._refresh)
 
     @classmethod
     def from_env(cls, *, timing: Timing | None = None) -> Self:

@@ -14,7 +14,7 @@ from hotconfig.core.listeners import Changed, following_on
 from hotconfig.core.status import StateChanged
 from hotconfig.runtime.worker import Worker, ending
 
-logger = logging.getLogger("hotconfig.listeners")
+logger: Final = logging.getLogger("hotconfig.listeners")
 
 MAX_QUEUED: Final = 1024
 """Events kept for one slow listener. Beyond, the oldest is dropped and counted."""
@@ -28,8 +28,8 @@ class Listener:
     """One registered callback. ``close()`` ends it; events that wait are not delivered any more."""
 
     def __init__(self, callback: Callable[[Any], object], keys: frozenset[str] | None) -> None:
-        self.errors = 0
-        self.dropped = 0
+        self.errors: int = 0
+        self.dropped: int = 0
         self._callback = callback
         self._keys = keys
         self._closed = False

@@ -44,9 +44,9 @@ class Ear:
         confirmed: Callable[[], None],
         lost: Callable[[HotConfigError], None],
     ) -> None:
-        self.redis_away = False
+        self.redis_away: bool = False
         """The last attempt failed for a reason that would keep everybody else out, too."""
-        self.more = False
+        self.more: bool = False
         """More may have arrived than was taken; the driver holds it, where the selector does not see it."""
         self._selector = selector
         self._link = Link("Redis", open_subscription, inbox.post, rng)

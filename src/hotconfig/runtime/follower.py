@@ -20,12 +20,14 @@ from hotconfig.core.errors import (
     DatabaseUnavailableError,
     HotConfigError,
     NotStartedError,
+    RetryableError,
 )
 from hotconfig.core.line import Followed, Line, StandIn
 from hotconfig.core.listeners import Changed
 from hotconfig.core.observing import UNOBSERVED, Observer
-from hotconfig.core.outcomes import Outcome
+from hotconfig.core.outcomes import Outcome, Rejected
 from hotconfig.core.ports import Answer, Confirmed, Event, Message, Notified, Reader
+from hotconfig.runtime import overriding
 from hotconfig.runtime.inbox import Inbox
 from hotconfig.runtime.ledger import Ledger
 from hotconfig.runtime.link import Link, Opened, OpenFailed, OpenSubscription
@@ -38,7 +40,7 @@ from hotconfig.runtime.timing import Timing
 from hotconfig.runtime.waiting import shows
 from hotconfig.runtime.worker import Worker
 
-logger = logging.getLogger("hotconfig.follower")
+logger: Final = logging.getLogger("hotconfig.follower")
 
 MAX_PAUSE_S: Final = 1.0
 """Between two turns when each of them fails."""
@@ -48,6 +50,9 @@ TURN_S: Final = 1.0
 """Between two turns, at most, so that a line that does nothing can be told from one that cannot."""
 WATCHFUL_TURN_S: Final = 0.1
 """The same while the state may change merely because time passes."""
+
+OVERRIDE_TIMEOUT_S: Final = 10.0
+"""How long an override waits for the line to finish a turn: for as long as users' validators may reasonably take."""
 
 LookAt = Callable[[Mapping[str, Followed[Any]], "float | None"], None]
 
@@ -69,12 +74,12 @@ class Follower:
         observer: Observer = UNOBSERVED,
     ) -> None:
         rng = random.Random()  # noqa: S311 - jitter
-        self.line = Line(tell)
-        self.ledger = Ledger()
+        self.line: Line = Line(tell)
+        self.ledger: Ledger = Ledger()
         self._observer = observer
         self._measuring = Measuring(self.line, self.ledger, observer)
         self.look: LookAt | None = None  # after every turn
-        self.turned_at_s = monotonic()
+        self.turned_at_s: float = monotonic()
         self._timing = timing
         self._inbox: Inbox[_Item] = Inbox()
         self._selector = selectors.DefaultSelector()
@@ -111,6 +116,7 @@ class Follower:
         Raises:
             RetryableError: the system has no thread to give, now.
         """
+        overriding.appear(self)
         self._reading.worker.start()
         self._worker.start()
 
@@ -141,6 +147,7 @@ class Follower:
 
         Threads stay behind in the parent, but gevent's greenlets come along: they must find nothing to do here.
         """
+        overriding.disappear(self)
         self._stopping = self._over = True
         self._worker.abandon()
         self._reading.abandon()
@@ -194,6 +201,22 @@ class Follower:
         finally:
             self._turning.release()
         return True
+
+    def override(self, followed: Followed[Any]) -> Rejected | None:
+        """Show what :mod:`hotconfig.runtime.overriding` says, now, in the calling thread; see ``Line.override``.
+
+        Works on a stopped follower, too. Waits for the line to finish what it is doing.
+
+        Raises:
+            RetryableError: it did not, for ``OVERRIDE_TIMEOUT_S``.
+        """
+        if not self._turning.acquire(timeout=OVERRIDE_TIMEOUT_S):
+            raise RetryableError(f"service {followed.service!r}: the line is busy, is a validator of yours waiting?")
+        try:
+            self._measuring.flush()
+            return self.line.override(followed, overriding.texts_for(followed))
+        finally:
+            self._turning.release()
 
     def forget(self, followed: Followed[Any]) -> None:
         """Give up a service that could not be loaded; not another attempt at it."""
@@ -348,6 +371,9 @@ class Follower:
 
     def _start_following(self, followed: Followed[Any], live: Future[Any]) -> None:
         self.line.followed[followed.service] = followed
+        texts = overriding.texts_for(followed)
+        if texts or followed.overrides:  # in a forked child one may have ended before its line came to life
+            self.line.override(followed, texts)
         self._reconciler.waiting.load(followed.service, live)
         # Subscribe before reading: the confirmation asks for the read. If none comes, patience does.
         if self._news.follow(followed.service, monotonic()):

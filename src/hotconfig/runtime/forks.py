@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 import os
 import weakref
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-logger = logging.getLogger("hotconfig.forks")
+logger: Final = logging.getLogger("hotconfig.forks")
 
 
 class Survivor(Protocol):

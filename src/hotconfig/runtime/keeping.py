@@ -32,7 +32,7 @@ from hotconfig.core.lastgood import (
 from hotconfig.core.line import Followed
 from hotconfig.runtime.bindings import schema_of
 
-logger = logging.getLogger("hotconfig.keeping")
+logger: Final = logging.getLogger("hotconfig.keeping")
 
 COALESCE_S: Final = 1.0
 """Between two writes, at least: a storm of changes costs one file per second."""
@@ -91,8 +91,8 @@ class Keeper:
 
     def __init__(self, shelf: Shelf) -> None:
         self.shelf = shelf
-        self.saves = 0
-        self.save_failures = 0
+        self.saves: int = 0
+        self.save_failures: int = 0
         self._offered: dict[str, _Kept] = {}
         self._pending: dict[str, _Kept] = {}
         self._failing = False

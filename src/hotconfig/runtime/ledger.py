@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 from datetime import UTC, datetime
+from typing import Final
 
 from hotconfig.core.condition import Condition
 from hotconfig.core.errors import HotConfigError
@@ -19,19 +20,19 @@ from hotconfig.core.status import Counters, State, StateChanged
 from hotconfig.runtime import records
 from hotconfig.runtime.worker import ending
 
-logger = logging.getLogger("hotconfig.follower")
+logger: Final = logging.getLogger("hotconfig.follower")
 
 
 class Ledger:
     """Written by the line's thread alone, unless a method says otherwise."""
 
     def __init__(self) -> None:
-        self.counters = Counters()
-        self.condition = Condition()
+        self.counters: Counters = Counters()
+        self.condition: Condition = Condition()
         self.tell_state: Callable[[StateChanged], None] | None = None
         self.last_error: str | None = None
-        self.state = State.NOT_READY
-        self.since = datetime.now(UTC)
+        self.state: State = State.NOT_READY
+        self.since: datetime = datetime.now(UTC)
         self._lateness = Lateness()
         self._moved = threading.Condition()
         self._waiters = 0

@@ -18,7 +18,7 @@ from hotconfig.core.errors import ConfigurationError, HotConfigError, RetryableE
 from hotconfig.core.ports import Event, Subscription
 from hotconfig.runtime.worker import Worker
 
-logger = logging.getLogger("hotconfig.link")
+logger: Final = logging.getLogger("hotconfig.link")
 
 PING_INTERVAL_S: Final = 0.5
 PONG_DEADLINE_S: Final = 1.0
@@ -70,8 +70,8 @@ class Link:
     ) -> None:
         self.name = name
         self.subscription: Subscription | None = None
-        self.failures = 0
-        self.doubted = False
+        self.failures: int = 0
+        self.doubted: bool = False
         self._open_subscription = open_subscription
         self._post = post
         self._rng = rng

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 from uuid import uuid4
 
 from hotconfig.core.chain import Change, ChangeSet
@@ -17,7 +17,7 @@ from hotconfig.core.observing import UNOBSERVED, Observer
 from hotconfig.core.ports import Announcer, Order, Writer
 from hotconfig.core.wire import Keyring
 
-logger = logging.getLogger("hotconfig.publishing")
+logger: Final = logging.getLogger("hotconfig.publishing")
 
 
 @dataclass(frozen=True, slots=True)

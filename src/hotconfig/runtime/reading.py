@@ -12,7 +12,7 @@ from hotconfig.core.errors import HotConfigError
 from hotconfig.core.ports import Answer, Reader
 from hotconfig.runtime.worker import Worker
 
-logger = logging.getLogger("hotconfig.reading")
+logger: Final = logging.getLogger("hotconfig.reading")
 
 Registration = tuple[str, str, str]
 """service, schema hash, JSON Schema"""
@@ -38,7 +38,7 @@ class ReadingThread:
         self._request: dict[str, Head] | None = None
         self._registrations: list[Registration] = []
         self._stopping = self._abandoned = False
-        self.worker = Worker(self._run, "hotconfig-reading")
+        self.worker: Worker = Worker(self._run, "hotconfig-reading")
 
     def ask(self, asked: Mapping[str, Head]) -> None:
         """Read these services. The answer is delivered."""

@@ -47,9 +47,9 @@ class Reconciler:
         timing: Timing,
         rng: random.Random,
     ) -> None:
-        self.schedule = ReadSchedule(monotonic(), rng)
-        self.waiting = Waiting()
-        self.drift = DriftWatch()
+        self.schedule: ReadSchedule = ReadSchedule(monotonic(), rng)
+        self.waiting: Waiting = Waiting()
+        self.drift: DriftWatch = DriftWatch()
         self._line = line
         self._ledger = ledger
         self._measuring = measuring

@@ -14,7 +14,7 @@ from hotconfig.core.outcomes import Applied, Rejected
 from hotconfig.core.problems import one_line
 from hotconfig.core.tracecontext import trace_id
 
-logger = logging.getLogger("hotconfig.follower")
+logger: Final = logging.getLogger("hotconfig.follower")
 
 SERVICE: Final = "hotconfig_service"
 REVISION: Final = "hotconfig_revision"

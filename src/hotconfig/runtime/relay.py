@@ -28,7 +28,7 @@ from hotconfig.runtime.ear import Ear
 from hotconfig.runtime.inbox import Inbox
 from hotconfig.runtime.link import MISCONFIGURED_DELAY_S, Opened, OpenFailed, OpenSubscription
 
-logger = logging.getLogger("hotconfig.relay")
+logger: Final = logging.getLogger("hotconfig.relay")
 
 TRY_S: Final = 0.5
 """Between two attempts to take the role."""
@@ -88,8 +88,8 @@ class Relay:
         announcer: Announcer,
         tell: Tell = lambda _: None,
     ) -> None:
-        self.role = Role.OFF
-        self.announced = 0
+        self.role: Role = Role.OFF
+        self.announced: int = 0
         self._open_session = open_session
         self._announcer = announcer
         self._tell = tell

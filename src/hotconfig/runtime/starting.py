@@ -26,7 +26,7 @@ from hotconfig.runtime.bindings import Binding, Bindings, schema_of
 from hotconfig.runtime.follower import Follower
 from hotconfig.runtime.keeping import Keeper, Shelf
 
-logger = logging.getLogger("hotconfig.starting")
+logger: Final = logging.getLogger("hotconfig.starting")
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -30,7 +30,7 @@ from hotconfig.runtime.timing import Timing
 class Environment(BaseSettings):
     """What ``HotConfig.from_env`` reads: ``HOTCONFIG_DATABASE_URL``, ``HOTCONFIG_REDIS_URL`` and so on."""
 
-    model_config = SettingsConfigDict(env_prefix="HOTCONFIG_", extra="ignore")
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(env_prefix="HOTCONFIG_", extra="ignore")
 
     database_url: str | None = None
     redis_url: str | None = None

@@ -34,7 +34,7 @@ class Census:
     """Any thread may use it."""
 
     def __init__(self) -> None:
-        self.pid = os.getpid()
+        self.pid: int = os.getpid()
         self._lock = threading.Lock()
         self._open: dict[object, Callable[[], Status]] = {}
         self._past: Counter[Series] = Counter()

@@ -39,7 +39,7 @@ from hotconfig.telemetry.conventions import (
 )
 from hotconfig.telemetry.instruments import propagation, scope_version
 
-logger = logging.getLogger("hotconfig.telemetry")
+logger: Final = logging.getLogger("hotconfig.telemetry")
 
 MAX_LINKS: Final = 32
 """Writers' spans that one apply is linked to, when many change sets are taken together: the newest."""
@@ -54,7 +54,7 @@ class OpenTelemetryObserver:
     """See :class:`hotconfig.core.observing.Observer`. Any thread."""
 
     def __init__(self) -> None:
-        self.active = False
+        self.active: bool = False
         self._tracing = False
         self._measuring = False
         self._tracer: Tracer = trace.NoOpTracer()

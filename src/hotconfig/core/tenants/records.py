@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
 from hotconfig.core.tenants.states import ConditionKind, OperationKind, OperationState, State
 
+NEVER: Final = datetime.fromtimestamp(0, UTC)
+"""Of what was not read from a database: by this clock nothing is due and no retention is over."""
 QUOTA_SERVICE: Final = "k8s"
 QUOTA_KEYS: Final = ("quota_cpu", "quota_memory", "quota_storage")
 """The keys of an organization's quota in ``service_configs``, in the scope of the organization."""
@@ -136,6 +138,7 @@ class Organization:
 
     ``slug`` is the name; ``uid`` is the identity, which a name used anew does not share. ``quota`` is what the rows
     say; :meth:`hotconfig.provisioner.model.Quota.read` understands it. ``operation`` is the last one asked for.
+    ``read_at`` is the database's clock when this was read: what is due is told by it, never by a worker's own.
     """
 
     slug: str
@@ -160,6 +163,12 @@ class Organization:
     purge_after: datetime | None = None
     deleted_at: datetime | None = None
     quarantine_until: datetime | None = None
+    read_at: datetime = field(default=NEVER, compare=False)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it was time to look at it when this was read."""
+        return self.next_attempt_at is not None and self.next_attempt_at <= self.read_at
 
     @property
     def settled(self) -> bool:

@@ -35,9 +35,10 @@ CONNECTIONS_AHEAD: Final = 8
 """As many as one organization's fences need side by side."""
 MAX_CONNECTIONS: Final = 64
 KEEP_IDLE_S: Final = 90.0
-PAGE: Final = 500
+PAGE: Final = 1000
+"""So that six kinds of 1,000 tenants, of which one has two objects, take seven requests."""
 
-logger = logging.getLogger("hotconfig.provisioner")
+logger: Final = logging.getLogger("hotconfig.provisioner")
 
 _PLURALS: Final[Mapping[str, str]] = {
     "Namespace": "namespaces",
@@ -48,6 +49,13 @@ _PLURALS: Final[Mapping[str, str]] = {
     "RoleBinding": "rolebindings",
     "Pod": "pods",
     "Secret": "secrets",
+    "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
+    "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
+}
+_VERSIONS: Final[Mapping[str, str]] = {
+    **API_VERSIONS,
+    "ValidatingAdmissionPolicy": "admissionregistration.k8s.io/v1",
+    "ValidatingAdmissionPolicyBinding": "admissionregistration.k8s.io/v1",
 }
 _APPLY: Final = "application/apply-patch+yaml"
 _JSON: Final = "application/json"
@@ -150,6 +158,10 @@ class KubernetesClient:
         body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": spec}
         answer = await self._call(Asked("create", "selfsubjectaccessreviews"), "POST", _REVIEWS, body=body)
         return bool(answer.get("status", {}).get("allowed"))
+
+    async def version(self) -> dict[str, Any]:
+        """What server it is: ``gitVersion``, ``major``, ``minor``. Errors as for every call."""
+        return await self._call(Asked("get", "version"), "GET", "/version")
 
     async def close(self) -> None:
         """Close the connections."""
@@ -265,7 +277,7 @@ def _asked(
 
 
 def _path(kind: str, namespace: str | None, name: str = "") -> str:
-    version = API_VERSIONS.get(kind, "v1")
+    version = _VERSIONS.get(kind, "v1")
     root = f"/apis/{version}" if "/" in version else f"/api/{version}"
     inside = f"/namespaces/{namespace}" if namespace else ""
     return f"{root}{inside}/{_PLURALS[kind]}{f'/{name}' if name else ''}"

@@ -102,8 +102,8 @@ def _denial(asked: Asked, said: Said, what: str) -> HotConfigError:
     if asked.impersonates and said.details.get("kind") in _IMPERSONATED:
         return KubernetesDeniedError(what, verb=IMPERSONATE, resource=str(said.details["kind"]))
     advice = (
-        f"If that is a missing permission, grant the verb {asked.verb!r} on {asked.resource!r}: "
-        "hotconfig.provisioner.manifests has the roles."
+        f"If that is a missing permission, grant the verb {asked.verb!r} on {asked.resource!r}: the ClusterRoles of "
+        "`hotconfig-provisioner manifests` do; `hotconfig-provisioner doctor` says what else is missing."
     )
     return KubernetesDeniedError(f"{what}. {advice}", verb=asked.verb, resource=asked.resource)
 

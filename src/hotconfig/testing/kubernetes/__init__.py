@@ -8,13 +8,14 @@ Needs trustme for its certificate. What it does and does not do: docs/kubernetes
 """
 
 from hotconfig.testing.kubernetes.controllers import Pace
-from hotconfig.testing.kubernetes.double import PROVISIONER_RULES, USERS, KubernetesDouble
+from hotconfig.testing.kubernetes.double import PROVISIONER_RULES, PURGER_RULES, USERS, KubernetesDouble
 from hotconfig.testing.kubernetes.faults import Call, CallLog, Fault, Faults
 from hotconfig.testing.kubernetes.rbac import Rule, User
 from hotconfig.testing.kubernetes.requests import Response
 
 __all__ = [
     "PROVISIONER_RULES",
+    "PURGER_RULES",
     "USERS",
     "Call",
     "CallLog",

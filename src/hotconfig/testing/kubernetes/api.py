@@ -49,10 +49,10 @@ class Api:
     """Everything behind the socket."""
 
     def __init__(self, *, clock: Callable[[], datetime] = _now) -> None:
-        self.lock = threading.RLock()
-        self.store = Store()
-        self.access = Access(self.store)
-        self.writer = Writer(self.store, self.access, clock=clock)
+        self.lock: threading.RLock = threading.RLock()
+        self.store: Store = Store()
+        self.access: Access = Access(self.store)
+        self.writer: Writer = Writer(self.store, self.access, clock=clock)
         self.on_written: list[Callable[[], None]] = []
         """Called, with the lock held, after each request that changed the store."""
         self._reader = reading.Reader(self.store)

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from hotconfig.provisioner.manifests import provisioner_rules, purger_rules
+from hotconfig.provisioner.template import TENANT_ADMIN
 from hotconfig.testing.kubernetes import certificates as authority
 from hotconfig.testing.kubernetes import roles
 from hotconfig.testing.kubernetes.api import Api
@@ -35,14 +37,15 @@ USERS: Final = {
     "provisioner": User(
         "system:serviceaccount:hotconfig-system:provisioner", ("system:serviceaccounts", "system:authenticated")
     ),
+    "purger": User("system:serviceaccount:hotconfig-system:purger", ("system:serviceaccounts", "system:authenticated")),
     "tenant-admin": User("alice@acme.example", ("org:acme:admin", "system:authenticated")),
 }
 """Who there is from the start. ``nobody`` has a token that the server does not know."""
 
-PROVISIONER_RULES: Final[tuple[Rule, ...]] = (
-    *roles.PROVISIONER,
-    roles.bind("admin", "edit", "view", "tenant-admin", "hotconfig-tenant-admin"),
-)
+PROVISIONER_RULES: Final = tuple(Rule.read(dict(rule)) for rule in provisioner_rules(TENANT_ADMIN))
+"""Exactly what ``hotconfig-provisioner manifests`` grants, so that a missing permission shows in a test."""
+PURGER_RULES: Final = tuple(Rule.read(dict(rule)) for rule in purger_rules())
+"""The same for the identity that deletes."""
 
 _SYSTEM: Final = User("system:apiserver", ("system:masters", "system:authenticated"))
 
@@ -51,6 +54,7 @@ class KubernetesDouble:
     """A kube-apiserver for tests, with a controller manager, in this process.
 
     Start it with ``with``. ``provisioner_rules`` are the cluster role of the user ``provisioner``; None gives it none.
+    The user ``purger`` has :data:`PURGER_RULES`.
     Everything public may be called from any thread.
     """
 
@@ -62,9 +66,9 @@ class KubernetesDouble:
         provisioner_rules: Sequence[Rule] | None = PROVISIONER_RULES,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
-        self.faults = Faults()
-        self.log = CallLog()
-        self.pace = Pace()
+        self.faults: Faults = Faults()
+        self.log: CallLog = CallLog()
+        self.pace: Pace = Pace()
         self._tls = authority.certificates() if tls else None
         self._host = host
         self._tokens: dict[str, str] = {"nobody": "an-unknown-token"}
@@ -109,7 +113,7 @@ class KubernetesDouble:
         return token
 
     def token(self, key: str) -> str:
-        """The bearer token of ``admin``, ``provisioner``, ``tenant-admin``, ``nobody`` or a user that was added."""
+        """The bearer token of a key of :data:`USERS`, of ``nobody``, or of a user that was added."""
         return self._tokens[key]
 
     def kubeconfig(self, directory: Path, *, user: str = "provisioner") -> Path:
@@ -177,6 +181,7 @@ class KubernetesDouble:
             self._put(CLUSTER_ROLE_BINDINGS, roles.cluster_role_binding(name, name, *subjects))
         if provisioner_rules is not None:
             self.grant("provisioner", *provisioner_rules)
+        self.grant("purger", *PURGER_RULES)
 
     def grant(self, key: str, *rules: Rule) -> None:
         """Give a user these rights everywhere, in place of those that an earlier call gave."""

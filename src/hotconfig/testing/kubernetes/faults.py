@@ -58,7 +58,7 @@ class Faults:
     """The faults in force. ``latency_s`` is added to every call."""
 
     def __init__(self) -> None:
-        self.latency_s = 0.0
+        self.latency_s: float = 0.0
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
 

@@ -1,4 +1,4 @@
-"""The cluster roles that a server has from the start, and the role of the provisioner. Pure data.
+"""The cluster roles that a server has from the start, and the provisioner's in the recording. Pure data.
 
 ``admin`` is what kube-apiserver 1.36 lists when somebody without the verb ``bind`` tries to bind it; ``edit`` and
 ``view`` are cut from it.
@@ -78,7 +78,7 @@ PROVISIONER: Final = (
     Rule(_KEPT, ("networking.k8s.io",), ("networkpolicies",)),
     Rule(_KEPT, (RBAC,), ("rolebindings",)),
 )
-"""Least privilege for a provisioner, without ``bind``: it can bind nothing that it does not hold itself."""
+"""What the provisioner of the recording held, without ``bind``: it could bind nothing that it did not hold itself."""
 
 
 def bind(*names: str) -> Rule:

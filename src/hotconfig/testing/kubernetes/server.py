@@ -37,7 +37,7 @@ class Server:
         self._thread: threading.Thread | None = None
         self._wakers: set[asyncio.Event] = set()
         self._connections: set[asyncio.StreamWriter] = set()
-        self.port = 0
+        self.port: int = 0
         self.name_of: Callable[[Request], str] = lambda _: ""
         """The key of who sends a request, for faults and the log."""
         api.on_written.append(self._written)

@@ -40,7 +40,7 @@ class ApiError(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
-        self.reason = REASONS.get(code, "") if reason is None else reason
+        self.reason: str = REASONS.get(code, "") if reason is None else reason
         self.details = details
         self.headers: Mapping[str, str] = headers or {}
 

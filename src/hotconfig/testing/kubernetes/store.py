@@ -33,7 +33,7 @@ class Store:
     """Objects by resource, namespace and name; one counter of versions for all of them."""
 
     def __init__(self) -> None:
-        self.version = 200
+        self.version: int = 200
         self._kept: dict[Resource, dict[str, dict[str, Json]]] = {}
         self._events: deque[Event] = deque(maxlen=HISTORY)
 

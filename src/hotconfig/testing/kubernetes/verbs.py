@@ -12,7 +12,7 @@ from hotconfig.testing.kubernetes.quantities import QuantityError
 from hotconfig.testing.kubernetes.rbac import User
 from hotconfig.testing.kubernetes.requests import APPLY, JSON_PATCH, MERGE, STRATEGIC, Request
 from hotconfig.testing.kubernetes.resources import WITH_STATUS, Resource, Target
-from hotconfig.testing.kubernetes.statuses import ApiError, plain_500, undecodable
+from hotconfig.testing.kubernetes.statuses import ApiError, conflict, plain_500, undecodable
 from hotconfig.testing.kubernetes.trees import Json, is_map, part
 from hotconfig.testing.kubernetes.writing import Write, Writer, check_uid, misnamed
 
@@ -84,6 +84,9 @@ class Verbs:
         live = self._writer.live(target)
         _check_schema(target, stated)
         if live is None and not target.subresource:
+            if uid := stated["metadata"].get("uid"):
+                why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                raise conflict(target.resource, target.name, why)
             self._access.require(user, about(target, "create"))
             claims = {write.owner: Claim(fields.leaves(shape, stated), now)}
             return self._writer.create(write, _converted(target, stated), claims), True

@@ -1,0 +1,87 @@
+"""The words of ``hotconfig-provisioner``: commands, options, and what the environment says."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Final
+
+from hotconfig.provisioner.model import Adoption
+
+CHANGING: Final = ("create", "quota", "suspend", "resume", "offboard", "restore", "purge", "adopt")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line. The environment is read now."""
+    made = argparse.ArgumentParser("hotconfig-provisioner", description="Tenants across PostgreSQL and Kubernetes.")
+    made.add_argument("--database-url", default=os.environ.get("HOTCONFIG_DATABASE_URL"))
+    made.add_argument("--schema", default=os.environ.get("HOTCONFIG_SCHEMA") or "hotconfig")
+    made.add_argument(
+        "--kubeconfig", default=os.environ.get("KUBECONFIG") or None, help="default: the service account of the pod"
+    )
+    made.add_argument("--purger", default=_purger(), help="kubeconfig or service account that deletes")
+    _add_json(made, default=False)
+    commands = made.add_subparsers(dest="command", required=True)
+
+    def add(name: str, said: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=said, description=said)
+        _add_json(command, default=argparse.SUPPRESS)
+        return command
+
+    add("get", "Show an organization.").add_argument("slug")
+    add("plan", "Show what carrying out would change.").add_argument("slug")
+    add("list", "Show all organizations.")
+    _add_dry_run(add("reconcile", "Make one cycle: carry out what is due, repair what drifted."))
+    run = add("run", "Reconcile again and again.")
+    run.add_argument("--interval", type=float, default=30.0, help="seconds between cycles")
+    add("doctor", "Check everything between here and a tenant, and say what to do. Changes nothing.")
+    printed = add("manifests", "Print what the cluster needs, for kubectl apply.")
+    printed.add_argument("--image", default="hotconfig:latest")
+    printed.add_argument("--replicas", type=int, default=2)
+    for name in CHANGING:
+        _add_request(add(name, f"{name.capitalize()} a tenant."), name)
+    return made
+
+
+def _add_json(command: argparse.ArgumentParser, *, default: object) -> None:
+    command.add_argument("--json", action="store_true", default=default, help="JSON documents, one for each line")
+
+
+def _add_dry_run(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
+
+
+def _add_request(command: argparse.ArgumentParser, name: str) -> None:
+    command.add_argument("slug")
+    command.add_argument("--by", default=_user(), help="for the histories")
+    command.add_argument("--reason")
+    command.add_argument("--key", help="idempotency key")
+    command.add_argument("--wait", type=float, default=10.0, help="seconds; 0: only store the request")
+    command.add_argument(
+        "--progress",
+        action=argparse.BooleanOptionalAction,
+        help="a line on stderr for each step and condition; by default on a terminal",
+    )
+    _add_dry_run(command)
+    if name == "create":
+        command.add_argument("--name", required=True)
+        command.add_argument("--owner", required=True, help="mail address")
+    if name in {"create", "quota"}:
+        for resource, default in (("cpu", "10"), ("memory", "20Gi"), ("storage", "10Gi")):
+            command.add_argument(f"--{resource}", required=name == "quota", default=default)
+    if name == "offboard":
+        command.add_argument("--retention", type=float, help="seconds until it is purged; default: the template's")
+    if name == "adopt":
+        command.add_argument("--policy", choices=[each.value for each in Adoption], default="never")
+
+
+def _user() -> str:
+    """Who calls; the user of a container often has no name."""
+    return os.environ.get("LOGNAME") or os.environ.get("USER") or "hotconfig-provisioner"
+
+
+def _purger() -> str | None:
+    """The purger's service account, as the Deployment of ``manifests`` mounts it."""
+    token = os.environ.get("HOTCONFIG_PURGER_TOKEN_FILE")
+    return None if not token else str(Path(token).parent)

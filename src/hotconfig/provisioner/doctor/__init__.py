@@ -1,0 +1,1 @@
+"""What stands between a provisioner and its work: the database, the cluster, its permissions. Changes nothing."""
