@@ -60,15 +60,14 @@ def provisioner_parser() -> argparse.ArgumentParser:
 def _hotconfig() -> Iterator[str]:
     group: Any = typer.main.get_command(app)
     yield f"## hotconfig\n\n{inspect.cleandoc(group.help)}\n"
+    commands = list(_commands(group))
     shared = {
-        option.opts[0]: _typer_row(option)
-        for _, each in _commands(group)
-        for option in each.params
-        if _is_shared(option)
+        option.opts[0]: _typer_row(option) for _, each in commands for option in each.params if _is_shared(option)
     }
-    yield f"### {SHARED}\n\nOf all but `hotconfig demo`.\n"
+    without = [f"`hotconfig {name}`" for name, each in commands if not any(map(_is_shared, each.params))]
+    yield f"### {SHARED}\n\nOf all but {', '.join(without)}.\n"
     yield from _table(shared.values())
-    for name, each in _commands(group):
+    for name, each in commands:
         words = [_argument(argument) for argument in each.params if argument.param_type_name == "argument"]
         yield f"### hotconfig {name}\n\n```text\n{' '.join(['hotconfig', name, *words, '[OPTIONS]'])}\n```\n"
         yield f"{inspect.cleandoc(each.help)}\n"
