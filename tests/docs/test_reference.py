@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from docs.site import commands, docstrings, staging
+from hotconfig.provisioner.following import Asking
 
 DOCS = staging.ROOT / "docs"
 
@@ -35,6 +36,11 @@ def test_the_reference_shows_no_name_that_is_not_public() -> None:
     text = "\n".join(page.read_text(encoding="utf-8") for page in DOCS.glob("api*.md"))
     public = {f"{module}.{name}" for module in docstrings.MODULES for name in docstrings.public_names(module)}
     assert set(re.findall(r"^::: ([\w.]+)$", text, re.MULTILINE)) - public == set()
+
+
+def test_what_every_request_of_the_provisioner_takes_is_in_the_reference() -> None:
+    text = (DOCS / "api-provisioner.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == set(Asking.__annotations__)
 
 
 def test_every_page_is_in_the_navigation_and_the_other_way_round() -> None:

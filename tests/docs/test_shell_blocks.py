@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -53,7 +53,7 @@ def test_every_command_named_in_a_sentence_is_there() -> None:
 
 
 def test_yaml_and_json_are_what_they_say() -> None:
-    read = {"yaml": lambda text: list(yaml.safe_load_all(text)), "json": json.loads}
+    read: dict[str, Callable[[str], Any]] = {"yaml": lambda text: list(yaml.safe_load_all(text)), "json": json.loads}
     found = [(block, read[block.language](block.text)) for block in BLOCKS if block.language in read]
     assert len(found) > 3
     assert [f"{block.page}:{block.line}" for block, content in found if not content] == []
