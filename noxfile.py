@@ -126,9 +126,18 @@ def provisioner_crashes(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Run what the documentation shows."""
-    session.install("-e", ".", *group("tests"))
-    session.run("pytest", "tests/docs", *session.posargs)
+    """Run what the documentation shows, and build its site; a warning is an error."""
+    session.install("-e", ".", *group("tests"), *group("docs"))
+    command = ["pytest", "-p", "no:pytest-django-constance", "tests/docs", *session.posargs]
+    session.run(*command, env={"HOTCONFIG_ALL_BLOCKS": "1"})
+    session.run("python", "-m", "docs.site", "build", session.create_tmp())
+
+
+@nox.session
+def site(session: nox.Session) -> None:
+    """Build the documentation's site into site/."""
+    session.install("-e", ".[cli,provisioner,demo]", *group("docs"))
+    session.run("python", "-m", "docs.site", "build", "site")
 
 
 def measure(session: nox.Session, *options: str) -> None:

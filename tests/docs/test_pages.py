@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from tests.docs.blocks import PAGES as ALL_PAGES
+from tests.docs.blocks import Block, blocks
 from tests.support.telemetry import no_sdk
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACEHOLDER = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b|\b(?:TODO|TBD|FIXME|XXX)\b|\{\{|<[A-Z_]+>")
-EXAMPLES = {"AI_THRESHOLD", "ALLOWED_HOSTS", "ROOT_URLCONF", "SECRET_KEY"}  # the last three are Django's
-BLOCK = re.compile(r"^```(python|sql)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+EXAMPLES = {"AI_THRESHOLD", "OLD_THRESHOLD"}
+EXAMPLES |= {"ALLOWED_HOSTS", "INSTALLED_APPS", "ROOT_URLCONF", "SECRET_KEY"}  # Django's
+OTHERS = ("CONSTANCE_", "POSTGRES_")  # words of django-constance and of PostgreSQL's container
 ELSEWHERE = {"testing.md"}  # its blocks are files: test_testing_page
 PAGES = [
     page
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-    if page.name not in ELSEWHERE and BLOCK.search(page.read_text())
+    for page in ALL_PAGES
+    if page.name not in ELSEWHERE and any(each.language in {"python", "sql"} for each in blocks(page))
 ]
 
 
@@ -26,18 +31,24 @@ PAGES = [
 def test_every_block_of_the_page_runs(
     page: Path, migrated_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(os, "environ", os.environ.copy())  # blocks may set what they like
     monkeypatch.setenv("HOTCONFIG_DATABASE_URL", migrated_url)
     monkeypatch.setenv("HOTCONFIG_REDIS_URL", redis_url)
     names: dict[str, object] = {"__name__": "docs"}
-    text = page.read_text()
     with no_sdk(), psycopg.connect(migrated_url, autocommit=True) as session:
-        for block in BLOCK.finditer(text):
-            line = text[: block.start()].count("\n") + 2
-            if block[1] == "sql":
-                session.execute(block[2].encode())
-            else:
-                code = compile("\n" * (line - 1) + block[2], str(page), "exec", dont_inherit=True)
+        for block in blocks(page):
+            if block.language == "sql":
+                session.execute(block.text.encode())
+            elif block.language == "python" and _runs_here(block):
+                code = compile("\n" * (block.line - 1) + block.text, str(page), "exec", dont_inherit=True)
                 exec(code, names)  # noqa: S102 - that is the test
+
+
+def _runs_here(block: Block) -> bool:
+    """Whether a block is for this test: not a program that another one runs, and its library is here or demanded."""
+    if block.title or block.not_run:
+        return False
+    return block.needs is None or "HOTCONFIG_ALL_BLOCKS" in os.environ or find_spec(block.needs) is not None
 
 
 def test_every_link_between_the_pages_leads_somewhere() -> None:
@@ -94,6 +105,6 @@ def test_no_page_holds_a_placeholder() -> None:
         f"{page.name}: {word}"
         for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
         for word in re.findall(PLACEHOLDER, page.read_text())
-        if word not in known | EXAMPLES
+        if word not in known | EXAMPLES and not word.startswith(OTHERS)
     ]
     assert not left

@@ -70,7 +70,14 @@ class AsyncStore:
 
 
 class AsyncFace:
-    """What blocks in :class:`hotconfig.HotConfig`, awaitable."""
+    """What blocks in :class:`hotconfig.HotConfig`, awaitable on asyncio and trio: ``hc.aio``.
+
+    Each call runs on a worker thread and blocks no event loop. It takes as long as the blocking one and raises the
+    same. Cancelling takes effect when the call has ended: no write is left half done.
+
+    Attributes:
+        store: ``hc.store``, awaitable.
+    """
 
     def __init__(self, client: HotConfig) -> None:
         self._client = client
@@ -191,11 +198,18 @@ class EventStream(Generic[E]):
 
 
 class ChangeStream(EventStream[Changed[M]], Generic[M]):
-    """Real changes of one class as they come: ``async for change in hc.changes(ai)``. See :class:`EventStream`."""
+    """Real changes of one class as they come: ``async for change in hc.changes(ai)`` gives :class:`hotconfig.Changed`.
+
+    It listens from the moment it was made until it is closed (``async with``, or :meth:`aclose`), dropped, or the
+    client closes. For one consumer; one that is slow loses the oldest of more than 1,024 events.
+    """
 
 
 class StateStream(EventStream[StateChanged]):
-    """Changes of state as they come: ``async for change in hc.states()``. See :class:`EventStream`."""
+    """Changes of state as they come: ``async for change in hc.states()`` gives :class:`hotconfig.StateChanged`.
+
+    For one consumer, as :class:`ChangeStream`.
+    """
 
 
 def _call_soon() -> Callable[[Callable[[], object]], object]:
