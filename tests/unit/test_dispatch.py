@@ -77,7 +77,7 @@ def test_a_listener_ends_though_it_is_closed_just_before_it_waits() -> None:
     dispatcher = Dispatcher()
     listener = dispatcher.add("ai", told.append, None)
     queue = ClosedBetween()
-    queue.close = listener.close  # type: ignore[method-assign]
+    queue.close = listener.close
     listener._queue = queue
     dispatcher.tell(changed(AI(), AI(threshold=0.5), 1, "threshold"))
     assert listener.join(30)
