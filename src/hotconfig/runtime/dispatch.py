@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 from collections import deque
 from collections.abc import Callable
 from inspect import iscoroutinefunction
-from queue import SimpleQueue
 from typing import Any, Final
 
 from hotconfig.core.errors import NotStartedError, RetryableError, UsageError
@@ -38,11 +38,12 @@ class Listener:
         self._under_way: Told | None = None
         self._known: Any = None
         self._lock = threading.RLock()  # a finalizer may come in between
-        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._worker = Worker(self._run, "hotconfig-listener")
 
     # The bell, and no Condition: a dropped stream is closed by the garbage collector, which may run on this very
     # thread, between its last look and its wait. A notification would find nobody waiting then, and be lost.
+    # By its module's name, which gevent may patch after this was imported.
 
     def renew(self) -> None:
         """In a forked child: a new lock, and what was queued when the parent forked. The line starts the thread.
@@ -51,7 +52,7 @@ class Listener:
         """
         before, self._worker = self._worker, Worker(self._run, "hotconfig-listener")
         before.abandon()
-        self._lock, self._bell = threading.RLock(), SimpleQueue()
+        self._lock, self._bell = threading.RLock(), queue.SimpleQueue()
         if self._under_way is not None and not before.is_current:
             self._queue.appendleft(self._under_way)
         if self._queue and isinstance(newest := self._queue[-1], Changed):
