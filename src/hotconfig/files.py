@@ -7,6 +7,7 @@ the line's thread.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
@@ -34,7 +35,8 @@ def read(path: Path) -> bytes:
     except FileNotFoundError:
         raise refused(Refusal.MISSING, path, "there is none; it is written once PostgreSQL has answered") from None
     except OSError as error:
-        reason = Refusal.NOT_A_FILE if path.is_symlink() else Refusal.UNREADABLE
+        # ELOOP is what O_NOFOLLOW says of a link. Looking at the path again may be refused as well, and would raise.
+        reason = Refusal.NOT_A_FILE if error.errno == errno.ELOOP else Refusal.UNREADABLE
         raise refused(reason, path, error.strerror or type(error).__name__) from error
     try:
         _check(os.fstat(descriptor), path)

@@ -1,14 +1,16 @@
-"""A listener raises, blocks, re-enters, writes, closes: others and the line are not affected."""
+"""A listener, or a validator, raises, blocks, re-enters, writes, closes: others and the line are not affected."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Generator
+from typing import Annotated
 
 import pytest
+from pydantic import AfterValidator, BaseModel, field_validator
 
 import hotconfig
-from tests.integration.settings import AISettings, EmailSettings, Recorder
+from tests.integration.settings import AISettings, EmailSettings, Recorder, write_by_hand
 from tests.support.waiting import eventually
 
 BY = "a test"
@@ -98,3 +100,55 @@ def test_a_listener_that_writes_what_it_hears_of_comes_to_rest(client: hotconfig
     change(client, settings, 0.9)
     eventually(lambda: settings.threshold == 0.5, DEADLINE_S)
     assert client.status().listener_errors == 0
+
+
+client_of_the_validator: list[hotconfig.HotConfig] = []
+
+
+def write(value: int) -> int:
+    """What no validator should do: write the very settings that it validates."""
+    if value == 13 and client_of_the_validator:
+        client_of_the_validator[0].store.set(Rash if Rash in bound else Hasty, size=13, by="a validator")
+    return value
+
+
+class Unlucky(BaseModel):
+    size: int = 0
+
+
+@hotconfig.settings(service="rash")
+class Rash(Unlucky):
+    """Its validator may look at other keys."""
+
+    @field_validator("size")
+    @staticmethod
+    def check(value: int) -> int:
+        return write(value)
+
+
+@hotconfig.settings(service="hasty")
+class Hasty(Unlucky):
+    """Its validator looks at one key."""
+
+    size: Annotated[int, AfterValidator(write)] = 0
+
+
+bound: list[type[Unlucky]] = []
+
+
+@pytest.mark.parametrize("kind", [Rash, Hasty])
+def test_a_validator_that_writes_what_it_validates_is_refused_and_the_line_goes_on(
+    client: hotconfig.HotConfig, migrated_url: str, kind: type[Unlucky]
+) -> None:
+    settings, other = client.bind(kind), client.bind(AISettings)
+    client_of_the_validator[:], bound[:] = [client], [kind]
+    try:
+        with pytest.raises(hotconfig.HotConfigError, match="validator"):
+            client.store.set(settings, size=13, by=BY)
+        write_by_hand(migrated_url, kind.__name__.lower(), size="13")
+        change(client, other, 0.1)
+        client.store.set(settings, size=14, by=BY)
+        eventually(lambda: settings.size == 14, DEADLINE_S)
+    finally:
+        client_of_the_validator.clear()
+    assert client.status().counters["line_errors"] == 0

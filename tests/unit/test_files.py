@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -77,13 +78,19 @@ def test_what_is_no_file_is_refused_and_not_waited_at(path: Path, make: object) 
     assert reason_of(path) is Refusal.NOT_A_FILE
 
 
-def test_a_file_that_cannot_be_opened_is_said_to_be_unreadable(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENAMETOOLONG, errno.EIO])
+def test_a_file_that_cannot_be_opened_is_said_to_be_unreadable(
+    path: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: object, **__: object) -> int:
-        raise PermissionError(13, "Permission denied")
+        raise OSError(number, os.strerror(number))
 
     files.replace(path, b"x")
-    monkeypatch.setattr(os, "open", refuse)
-    assert reason_of(path) is Refusal.UNREADABLE
+    with monkeypatch.context() as refusing:
+        for call in ("open", "stat", "lstat", "readlink"):  # the directory may not be entered: nothing of it is known
+            refusing.setattr(os, call, refuse)
+        reason = reason_of(path)
+    assert reason is Refusal.UNREADABLE
 
 
 def test_a_file_beyond_all_measure_is_refused_without_reading_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

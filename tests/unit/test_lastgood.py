@@ -114,6 +114,7 @@ def test_each_kind_of_damage_has_its_name(data: bytes, reason: Refusal) -> None:
     ("old", "new"),
     [
         (b'"revision": 7', b'"revision": -7'),
+        (b'"revision": 7', b'"revision": 9223372036854775808'),
         (b'"revision": 7', b'"revision": "7"'),
         (b'"digest": "64', b'"digest": "zz'),
         (b'"threshold": "0.9"', b'"threshold": 0.9'),

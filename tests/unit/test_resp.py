@@ -104,3 +104,13 @@ def test_arrays_that_redis_never_sends_to_a_subscriber_are_refused_at_once(data:
 def test_a_masters_answer_to_role_is_read() -> None:
     answer = b"*3\r\n$6\r\nmaster\r\n:7\r\n*1\r\n*3\r\n$9\r\n127.0.0.1\r\n$4\r\n6380\r\n$1\r\n7\r\n"
     assert FrameReader().feed(answer) == [[b"master", 7, [[b"127.0.0.1", b"6380", b"7"]]]]
+
+
+def test_a_frame_that_never_ends_is_not_piled_up() -> None:
+    reader = FrameReader()
+    string = packed(b"x" * (MAX_BULK_BYTES // 2))
+    assert reader.feed(b"*256\r\n") == []
+    for _ in range(7):
+        assert reader.feed(string) == []
+    with pytest.raises(ProtocolError, match="without end"):
+        reader.feed(string)

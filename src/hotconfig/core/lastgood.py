@@ -19,7 +19,7 @@ from typing import Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from hotconfig.core.chain import DIGEST_BYTES, Head
+from hotconfig.core.chain import DIGEST_BYTES, MAX_REVISION, Head
 from hotconfig.core.errors import LastKnownGoodError
 
 MAGIC: Final = b"hotconfig-last-known-good"
@@ -90,7 +90,7 @@ class _Body(BaseModel):
     schema_name: str
     database: str
     schema_hash: str
-    revision: int = Field(ge=0)
+    revision: int = Field(ge=0, le=MAX_REVISION)
     digest: str = Field(pattern=f"^[0-9a-f]{{{2 * DIGEST_BYTES}}}$")
     confirmed_at: AwareDatetime
     written_at: AwareDatetime

@@ -14,6 +14,8 @@ OVERSIZE: Final = b"(too long to be looked at)"
 """Stands for data that was dropped. It is no signed message and no text that anybody has: a hint."""
 MAX_BULK_BYTES: Final = 1024 * 1024
 """Longer strings are dropped as they come in, and stand as None; nothing that hotconfig publishes is as long."""
+MAX_FRAME_BYTES: Final = 4 * MAX_BULK_BYTES
+"""A frame that is longer is not waited for: each of many strings may be of ordinary length."""
 MAX_ITEMS: Final = 256
 """A subscriber hears arrays of two to four; a master's answer to ROLE holds one item per replica."""
 MAX_DEPTH: Final = 3
@@ -71,6 +73,8 @@ class FrameReader:
             else:
                 frames.append(value)
         self._rest = data[at:]
+        if len(self._rest) > MAX_FRAME_BYTES:
+            raise ProtocolError("a frame without end")
         return frames
 
 

@@ -57,11 +57,18 @@ _MISSING: Final = (
 )
 
 
+# Roles, databases and PGOPTIONS may preset anything. A reader may have put an operator for our types into the public
+# schema, which would run as whoever reads: hence the path. Writers wait for each other and go on, which no other level
+# of isolation lets them. psycopg escapes a digest for strings of the old kind, though it sends it as a parameter.
 _SETTLE: Final = """\
 SELECT CASE WHEN pg_backend_pid() = %s
-    THEN set_config('statement_timeout', coalesce(%s, current_setting('statement_timeout')), false) END"""
+    THEN set_config('statement_timeout', coalesce(%s, current_setting('statement_timeout')), false)
+        || set_config('search_path', 'pg_catalog', false)
+        || set_config('default_transaction_isolation', 'read committed', false)
+        || set_config('standard_conforming_strings', 'on', false) END"""
 
-_LIMIT: Final = sql.SQL("SET LOCAL statement_timeout = {}; ").format(STATEMENT_TIMEOUT_MS)
+_PREFIX: Final = ("SET LOCAL statement_timeout = {}; ", "SET LOCAL search_path = pg_catalog; ")
+_LIMIT: Final = sql.SQL("".join(_PREFIX)).format(STATEMENT_TIMEOUT_MS)
 
 
 class Session(psycopg.Connection[tuple[Any, ...]]):
@@ -81,6 +88,8 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
     def settle(self, statement_timeout_ms: int | None) -> None:
         """Find out whether a pooler stands between, and have the server end slow statements. One round trip.
 
+        What the role or the environment presets does not count, neither a search path nor a level of isolation.
+
         A pooler invents the process number that it tells its clients. Nothing may be set there for longer than a
         transaction, since it would stay for whoever is next, and no statement be prepared.
         """
@@ -94,7 +103,7 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
 
 
 class PooledCursor(psycopg.ClientCursor[tuple[Any, ...]]):
-    """Sends the limit along with every statement: both make one transaction and one round trip, nothing stays."""
+    """Sends limit and path along with every statement: all make one transaction and one round trip, nothing stays."""
 
     def execute(
         self,
@@ -105,7 +114,8 @@ class PooledCursor(psycopg.ClientCursor[tuple[Any, ...]]):
         binary: bool | None = None,
     ) -> Self:
         super().execute(_limited(query), params, binary=binary)
-        self.nextset()
+        for _ in _PREFIX:
+            self.nextset()
         return self
 
 
@@ -160,10 +170,11 @@ def _connect(parts: Parts, application_name: str) -> Session:
     addresses = conninfo.conninfo_attempts(parts)
     timeout_s = max(ADDRESS_TIMEOUT_S, CONNECT_TIMEOUT_S // len(addresses))
     defaults: Parts = {"connect_timeout": timeout_s, "application_name": application_name}
+    needed: Parts = {"client_encoding": "UTF8"}  # psycopg reads and writes what PGCLIENTENCODING or the URL say
     failures: list[psycopg.OperationalError] = []
     for address in addresses:
         try:
-            return Session.connect(conninfo.make_conninfo("", **(defaults | address)), autocommit=True)
+            return Session.connect(conninfo.make_conninfo("", **(defaults | address | needed)), autocommit=True)
         except psycopg.OperationalError as failure:
             failures.append(failure)
     if len(failures) == 1:

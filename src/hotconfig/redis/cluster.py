@@ -16,7 +16,7 @@ from redis.exceptions import NoPermissionError
 
 from hotconfig.core.errors import ConfigurationError, HotConfigError, RedisUnavailableError
 from hotconfig.core.names import commits_channel
-from hotconfig.redis.connection import RESP2, open_connection, translate_at
+from hotconfig.redis.connection import NO_ANSWER, RESP2, open_connection, translate_at
 from hotconfig.redis.roster import Roster
 from hotconfig.redis.route import Vital
 from hotconfig.redis.url import Address, RedisUrl
@@ -83,7 +83,7 @@ class ClusterRoute:
                 return connection  # then only the nodes of the URL are known
             connection.disconnect()
             raise translate_at(error, str(address), "tell the cluster's slots, which sharded=yes needs") from error
-        except (redis.RedisError, OSError) as error:
+        except NO_ANSWER as error:
             connection.disconnect()
             if type(error) is redis.ResponseError:  # a kind of its own is trouble within a cluster; this is none
                 raise ConfigurationError(

@@ -25,6 +25,9 @@ _SENTINELS_USER: Final = (
     "A Sentinel has users and passwords of its own: give ?sentinel_password=… in the URL, and sentinel_username=… "
     "where it has ACLs."
 )
+NO_ANSWER: Final = (redis.RedisError, OSError, ValueError, TypeError, LookupError, AttributeError)
+"""What redis-py raises when a server is away, or says what no Redis says: it takes some answers apart unseen, and so
+does who asks for a role. Around calls of the driver only; a commit that stands must not look like one that failed."""
 _MISTAKES: Final = frozenset(
     {
         # OpenSSL's names for what no further attempt mends: no TLS at the other end, or a certificate that we lack.
@@ -57,7 +60,7 @@ def open_connection(
     connection = url.connection_class(**{**options, **place, "client_name": client_name, "protocol": protocol})
     try:
         connection.connect()
-    except (redis.RedisError, OSError) as error:
+    except NO_ANSWER as error:
         connection.disconnect()
         secure = issubclass(url.connection_class, redis.SSLConnection)
         where = f"{address or url.where}{' with TLS' if secure else ''}"

@@ -14,7 +14,7 @@ from hotconfig.core.errors import RedisUnavailableError
 from hotconfig.core.names import COMMITS
 from hotconfig.core.wire import Keyring, messages
 from hotconfig.redis.connect import find_route
-from hotconfig.redis.connection import translate_at
+from hotconfig.redis.connection import NO_ANSWER, translate_at
 from hotconfig.redis.url import Address
 
 MAX_IDLE: Final = 4
@@ -67,15 +67,16 @@ class RedisAnnouncer:
             try:
                 connection.send_packed_command(connection.pack_commands(asked), check_health=False)
                 answers = [connection.read_response() for _ in asked]
+                is_right = self._route.vital != "ROLE" or answers[-1][0] == b"master"
             except BaseException:
                 connection.disconnect()
                 raise
         except MovedError:
             self._route.learn()
             return False
-        except (redis.RedisError, OSError) as error:
+        except NO_ANSWER as error:
             raise translate_at(error, self._route.url.where, "publish") from error
-        if self._route.vital == "ROLE" and answers[-1][0] != b"master":
+        if not is_right:
             connection.disconnect()
             return False
         self._give_back(connection, shard)

@@ -15,7 +15,7 @@ import redis
 from redis.exceptions import NoPermissionError
 
 from hotconfig.core.errors import ConfigurationError, HotConfigError, RedisUnavailableError
-from hotconfig.redis.connection import RESP2, RESP3, open_connection, translate_at
+from hotconfig.redis.connection import NO_ANSWER, RESP2, RESP3, open_connection, translate_at
 from hotconfig.redis.roster import Roster
 from hotconfig.redis.route import Vital
 from hotconfig.redis.url import SENTINEL_PORT, Address, RedisUrl
@@ -80,7 +80,7 @@ class SentinelRoute:
             raise
         try:
             return _master_said(self.url, sentinel, connection)
-        except (redis.RedisError, OSError) as error:
+        except NO_ANSWER as error:
             if type(error) is redis.ResponseError:
                 raise ConfigurationError(
                     f"Redis at {sentinel} is no Sentinel ({error}): the URL names the Sentinels, which usually "
@@ -95,7 +95,7 @@ class SentinelRoute:
         try:
             connection.send_command("ROLE", check_health=False)
             role = cast("list[Any]", connection.read_response())[0]
-        except (redis.RedisError, OSError) as error:
+        except NO_ANSWER as error:
             connection.disconnect()
             raise translate_at(error, str(master), "tell its role") from error
         if role != b"master":

@@ -33,7 +33,7 @@ from hotconfig.core.observing import UNOBSERVED, Observer
 from hotconfig.core.status import StateChanged, Status
 from hotconfig.runtime import forks, health
 from hotconfig.runtime.bindings import Bindings, OnInvalid, field_of
-from hotconfig.runtime.dispatch import Dispatcher, check_callback
+from hotconfig.runtime.dispatch import STATES, Dispatcher, check_callback
 from hotconfig.runtime.follower import Follower
 from hotconfig.runtime.publishing import Commit, Publisher
 from hotconfig.runtime.relay import Relay
@@ -392,7 +392,8 @@ class HotConfig:
         It runs on a thread of its own, as for :meth:`on_change`. The last call tells ``CLOSED``.
         """
         check_callback(listener, "on_state", "states")
-        return self._dispatcher.add_for_states(listener)
+        registered = self._dispatcher.add(STATES, listener, None)
+        return lambda: self._dispatcher.remove(STATES, registered)  # a forked child has another dispatcher
 
     def states(self) -> StateStream:
         """Iterate over changes of state as :meth:`changes` does over changes of settings."""
@@ -452,8 +453,11 @@ class HotConfig:
     def _become_candidate(self, relay: Relay | None, timeout: float) -> None:
         if relay is None:
             return
-        self._relay = relay
-        relay.start()
+        with self._lock:
+            if self._closed:  # meanwhile, by another thread
+                raise NotStartedError("this HotConfig was closed while it started")
+            self._relay = relay
+            relay.start()
         try:
             relay.first_attempt(timeout)
         except RetryableError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -20,7 +21,7 @@ MAX_QUEUED: Final = 1024
 """Events kept for one slow listener. Beyond, the oldest is dropped and counted."""
 
 Told = Changed[Any] | StateChanged
-_STATES: Final = "@states"
+STATES: Final = "@states"
 """Under this name, which no service can have, listeners for states are kept."""
 
 
@@ -36,8 +37,13 @@ class Listener:
         self._queue: deque[Told] = deque()
         self._under_way: Told | None = None
         self._known: Any = None
-        self._wakeup = threading.Condition()
+        self._lock = threading.RLock()  # a finalizer may come in between
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._worker = Worker(self._run, "hotconfig-listener")
+
+    # The bell, and no Condition: a dropped stream is closed by the garbage collector, which may run on this very
+    # thread, between its last look and its wait. A notification would find nobody waiting then, and be lost.
+    # By its module's name, which gevent may patch after this was imported.
 
     def renew(self) -> None:
         """In a forked child: a new lock, and what was queued when the parent forked. The line starts the thread.
@@ -46,7 +52,7 @@ class Listener:
         """
         before, self._worker = self._worker, Worker(self._run, "hotconfig-listener")
         before.abandon()
-        self._wakeup = threading.Condition()
+        self._lock, self._bell = threading.RLock(), queue.SimpleQueue()
         if self._under_way is not None and not before.is_current:
             self._queue.appendleft(self._under_way)
         if self._queue and isinstance(newest := self._queue[-1], Changed):
@@ -56,14 +62,14 @@ class Listener:
         """Start the thread if events wait and none runs: it died, or could not be had before."""
         if not self._queue or self._worker.alive:
             return
-        with self._wakeup:
+        with self._lock:
             if not self._closed and not self._worker.alive:
                 self._start()
 
     def put(self, event: Told) -> None:
         """Queue an event that this listener asked for. Never blocks. Called by the line."""
         following = following_on(self._known, event) if isinstance(event, Changed) else event
-        with self._wakeup:
+        with self._lock:
             if following is not None and self._wants(following) and not self._closed:
                 self._queue_up(following)
             if isinstance(event, Changed):
@@ -77,22 +83,22 @@ class Listener:
             self._queue.popleft()
             self.dropped += 1
         self._queue.append(event)
-        self._wakeup.notify()
+        self._ring()
         if not self._worker.alive:
             self._start()
 
     def close(self) -> None:
         """Deliver nothing more. Does not wait for a call under way."""
-        with self._wakeup:
+        with self._lock:
             self._closed = True
             self._queue.clear()
-            self._wakeup.notify()
+            self._ring()
 
     def end(self) -> None:
         """Deliver what is queued, and nothing more."""
-        with self._wakeup:
+        with self._lock:
             self._closed = True
-            self._wakeup.notify()
+            self._ring()
 
     def join(self, timeout_s: float) -> bool:
         """Wait for a call under way; False if it did not end in time."""
@@ -119,13 +125,19 @@ class Listener:
                 self.errors += 1
 
     def _next(self) -> Told | None:
-        with self._wakeup:
-            self._under_way = None
-            self._wakeup.wait_for(lambda: self._closed or self._queue)
-            if not self._queue or not self._worker.is_current:
-                return None  # closed, or a call that forked and returned in the child, where another thread goes on
-            self._under_way = self._queue.popleft()
-            return self._under_way
+        while True:
+            with self._lock:
+                self._under_way = None
+                if not self._worker.is_current or (self._closed and not self._queue):
+                    return None  # a call that forked and returned in the child, where another thread goes on; or closed
+                if self._queue:
+                    self._under_way = self._queue.popleft()
+                    return self._under_way
+            self._bell.get()
+
+    def _ring(self) -> None:
+        if self._bell.empty():
+            self._bell.put(None)
 
 
 def _raised_at(event: Told) -> str:
@@ -142,20 +154,16 @@ class Dispatcher:
         self._listeners: dict[str, tuple[Listener, ...]] = {}
         self._past_errors = 0
         self._past_dropped = 0
+        self._closed = self._ended = False
 
-    def add(self, service: str, callback: Callable[[Changed[Any]], object], keys: frozenset[str] | None) -> Listener:
-        """Register a callback for all or some keys of a service."""
+    def add(self, service: str, callback: Callable[[Any], object], keys: frozenset[str] | None) -> Listener:
+        """Register a callback for all or some keys of a service, or for ``STATES``; after the end it hears nothing."""
         listener = Listener(callback, keys)
         with self._lock:
             self._listeners[service] = (*self._listeners.get(service, ()), listener)
+            if self._ended or (self._closed and service != STATES):
+                listener.close()
         return listener
-
-    def add_for_states(self, callback: Callable[[StateChanged], object]) -> Callable[[], None]:
-        """Register a callback for states. Returns what unregisters it."""
-        listener = Listener(callback, None)
-        with self._lock:
-            self._listeners[_STATES] = (*self._listeners.get(_STATES, ()), listener)
-        return lambda: self.remove(_STATES, listener)
 
     def remove(self, service: str, listener: Listener) -> None:
         """Unregister; nothing happens if it was done already."""
@@ -173,7 +181,7 @@ class Dispatcher:
 
     def tell_state(self, event: StateChanged) -> None:
         """The same for a change of state."""
-        self._put(_STATES, event)
+        self._put(STATES, event)
 
     def _put(self, kind: str, event: Told) -> None:
         for listener in self._listeners.get(kind, ()):
@@ -198,6 +206,7 @@ class Dispatcher:
         """The same listeners with locks and threads of their own, for a forked child. Takes no lock."""
         dispatcher = Dispatcher()
         dispatcher._listeners = dict(self._listeners)
+        dispatcher._closed, dispatcher._ended = self._closed, self._ended
         for registered in self._listeners.values():
             for listener in registered:
                 listener.renew()
@@ -206,8 +215,9 @@ class Dispatcher:
     def close(self) -> tuple[Listener, ...]:
         """Close all listeners but those to states, and return all, to be joined."""
         with self._lock:
+            self._closed = True
             current = tuple(listener for registered in self._listeners.values() for listener in registered)
-            to_states = self._listeners.get(_STATES, ())
+            to_states = self._listeners.get(STATES, ())
         for listener in current:
             if listener not in to_states:
                 listener.close()
@@ -215,7 +225,10 @@ class Dispatcher:
 
     def end_states(self) -> None:
         """Close the listeners to states, too; they still hear of the end."""
-        for listener in self._listeners.get(_STATES, ()):
+        with self._lock:
+            self._ended = True
+            to_states = self._listeners.get(STATES, ())
+        for listener in to_states:
             listener.end()
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from time import monotonic
 from typing import Any, Final
 
@@ -46,10 +47,12 @@ class Store:
         self._followed = followed
         self._refresh = refresh
         self._turns: dict[str, threading.Lock] = {}
+        self._validating: set[tuple[str, int]] = set()  # services, each with the thread that validates
 
     def renew(self) -> None:
         """In a forked child: locks that a thread of the parent held there are held for ever here."""
         self._turns = {}
+        self._validating = set()
 
     def set(
         self,
@@ -92,7 +95,8 @@ class Store:
         """Write several keys in one commit: readers see all of them or none. See :meth:`set`."""
         followed = self._followed(settings)
         rules = followed.blueprint.rules
-        changes = tuple(Change(key, rules.encode(key, value)) for key, value in values.items())
+        with self._asking_validators(followed):
+            changes = tuple(Change(key, rules.encode(key, value)) for key, value in values.items())
         return self._commit(followed, changes, by, reason, expect)
 
     def delete(
@@ -109,8 +113,9 @@ class Store:
         Raises: as :meth:`set`; ``InvalidValueError`` also if a required field would be left without a value.
         """
         followed = self._followed(settings)
-        for key in keys:
-            followed.blueprint.rules.input_name(key)  # raises for a key that the class does not have
+        with self._asking_validators(followed):
+            for key in keys:
+                followed.blueprint.rules.input_name(key)  # raises for a key that the class does not have
         changes = tuple(Change(key, deleted=True) for key in keys)
         return self._commit(followed, changes, by, reason, expect)
 
@@ -124,7 +129,7 @@ class Store:
     ) -> Commit:
         _check_story(changes, by, reason)
         if expect is not None or not followed.blueprint.validates_across:
-            _validate(followed.blueprint, dict(followed.texts), changes)
+            self._validate(followed, changes)
             return self._publish(followed, changes, by, reason, expect)
         # Where validators look at several keys, what was validated must be what is written on top of. Threads of this
         # process take turns; other processes are raced.
@@ -142,13 +147,29 @@ class Store:
         deadline_s = monotonic() + RACE_TIMEOUT_S
         while True:
             base = followed.head.revision if followed.head is not None else 0
-            _validate(followed.blueprint, dict(followed.texts), changes)
+            self._validate(followed, changes)
             try:
                 return self._publish(followed, changes, by, reason, base)
             except ConflictError:
                 if monotonic() > deadline_s:
                     raise
                 self._refresh(followed, base + 1)
+
+    def _validate(self, followed: Followed[Any], changes: tuple[Change, ...]) -> None:
+        with self._asking_validators(followed):
+            _validate(followed.blueprint, dict(followed.texts), changes)
+
+    @contextmanager
+    def _asking_validators(self, followed: Followed[Any]) -> Generator[None]:
+        """Validators that write what they validate would be asked again, and so on, or wait for their own turn."""
+        here = (followed.service, threading.get_ident())
+        if here in self._validating:
+            raise UsageError(f"service {followed.service!r}: a validator cannot write the settings that it validates")
+        self._validating.add(here)
+        try:
+            yield
+        finally:
+            self._validating.discard(here)
 
     def _publish(
         self, followed: Followed[Any], changes: tuple[Change, ...], by: str, reason: str | None, expect: int | None

@@ -133,7 +133,7 @@ def with_locks_held() -> Ending:
         follower.ledger._moved,
         follower._reading._wakeup,
         follower._news._links[0]._lock,
-        *(listener._wakeup for listener in dispatcher._listeners["served"]),
+        *(listener._lock for listener in dispatcher._listeners["served"]),
         *([hc._publisher._writer._sessions._lock] if hc._publisher else []),  # type: ignore[attr-defined]
     ]
 
