@@ -87,7 +87,7 @@ def _against_peers(late: Mapping[str, Sequence[float]], span: str, *, bounded: b
     return [
         Row(
             figure=FIGURE,
-            name=f"{HOTCONFIG}: {span}, against {name}",
+            name=f"{HOTCONFIG}: {span}, beside {name}",
             unit="ms",
             measured=Summary.of(late[HOTCONFIG]),
             how="the samples of both rows above."

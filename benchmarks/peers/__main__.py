@@ -1,7 +1,8 @@
-"""``python -m benchmarks.peers NAME REDIS_URL``: measure one library as told on stdin, a JSON list per line on stdout.
+"""``python -m benchmarks.peers NAME``: measure one library as told on stdin; answers are JSON lists, one a line.
 
 ``read N`` gives N times the nanoseconds of a read, ``reload N`` the microseconds until a new value is read. With
-``start`` in place of a URL it tells how long the import took (ms) and what is resident for it (MB), and ends.
+``start`` after the name it tells how long the import took (ms) and what is resident for it (MB), and ends.
+The servers are those of ``HOTCONFIG_BENCH_REDIS_URL`` and ``HOTCONFIG_BENCH_DATABASE_URL``.
 """
 
 from __future__ import annotations
@@ -10,21 +11,22 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter, perf_counter_ns
 from timeit import Timer
 from typing import Final
 
-from benchmarks.peers.using import PEERS, Peer, Use
+from benchmarks.peers.using import DATABASE, PEERS, REDIS, Peer, Servers, Use
 
 UNROLLED: Final = 20
 SAMPLE_S: Final = 0.005
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
-def main(name: str, redis_url: str, *how: str) -> None:
+def main(name: str, *how: str) -> None:
     """Serve until stdin ends."""
-    peer = PEERS[name]
+    peer, servers = PEERS[name], Servers(os.environ[REDIS], os.environ[DATABASE])
     answers, sys.stdout = sys.stdout, sys.stderr  # whatever the library prints
 
     def answer(found: object) -> None:
@@ -33,26 +35,27 @@ def main(name: str, redis_url: str, *how: str) -> None:
 
     try:
         if how == ("start",):
-            answer(_start(peer, redis_url))
-            return
+            answer(_start(peer, servers))
+            answers.close()
+            os._exit(0)  # nobody waits for threads
         exec(peer.statement, {})  # noqa: S102 - one of a few texts of the module beside
     except ModuleNotFoundError as error:
         answer({"absent": f"not installed: pip install '{peer.distribution}' ({error.name} is missing)"})
         return
-    use = peer.use(redis_url)
+    use = peer.use(servers)
     measure = {"read": _reader(use), "reload": _reloader(use)}
-    answer([])
+    answer({"version": version(peer.distribution.partition("[")[0]) if peer.distribution else ""})
     for line in sys.stdin:
         what, _, count = line.partition(" ")
         answer([measure[what]() for _ in range(int(count))])
 
 
-def _start(peer: Peer, redis_url: str) -> list[float]:
+def _start(peer: Peer, servers: Servers) -> list[float]:
     resident = _resident_mb()
     begun_s = perf_counter()
     exec(peer.statement, {})  # noqa: S102
     took_ms = (perf_counter() - begun_s) * 1e3
-    use = peer.use(redis_url)
+    use = (peer.whole or peer.use)(servers)
     eval(use.read, {"given": use.given})  # noqa: S307 - as above
     return [took_ms, _resident_mb() - resident]
 

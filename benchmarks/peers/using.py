@@ -9,9 +9,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
-
-_SERVICE: Final = "bench-peers"
+from typing import Any, Final, NamedTuple
 
 
 def _nothing(_number: int) -> None:
@@ -39,17 +37,31 @@ class Peer:
     name: str
     distribution: str
     statement: str
-    use: Callable[[str], Use]
+    use: Callable[[Servers], Use]
     reloads: str
     plain: bool = False
     """Reading it is reading an attribute of an ordinary instance."""
+    whole: Callable[[Servers], Use] | None = None
+    """What is resident of it is told of this, where ``use`` leaves out what a service has."""
+
+
+REDIS: Final = "HOTCONFIG_BENCH_REDIS_URL"
+DATABASE: Final = "HOTCONFIG_BENCH_DATABASE_URL"
+"""As in ``benchmarks.places``, which would import more than one peer needs."""
+
+
+class Servers(NamedTuple):
+    """Where a library may connect to."""
+
+    redis_url: str
+    database_url: str
 
 
 class _Plain:
     threshold: float = 0.75
 
 
-def _attribute(_redis_url: str) -> Use:
+def _attribute(_: Servers) -> Use:
     plain = _Plain()
 
     def reload(number: int) -> None:
@@ -58,7 +70,7 @@ def _attribute(_redis_url: str) -> Use:
     return Use("given.threshold", plain, reload)
 
 
-def _hotconfig(_redis_url: str) -> Use:
+def _hotconfig(_: Servers) -> Use:
     from benchmarks.figures.read_figure import live_settings
     from hotconfig.core.chain import Change, ChangeSet, Head, genesis
     from hotconfig.core.wire import encode
@@ -80,7 +92,18 @@ def _hotconfig(_redis_url: str) -> Use:
     return Use("given.threshold", live, reload, bring)
 
 
-def _pydantic_settings(_redis_url: str) -> Use:
+def _bound(servers: Servers) -> Use:
+    """With its drivers, connections and threads."""
+    import hotconfig
+    from benchmarks.declared import marked
+    from benchmarks.places import SCHEMA
+
+    client = hotconfig.HotConfig(servers.database_url, servers.redis_url, schema=SCHEMA)
+    client.start()
+    return Use("given[1].threshold", (client, client.bind(marked("bench-peers"))), _nothing)
+
+
+def _pydantic_settings(_: Servers) -> Use:
     from pydantic_settings import BaseSettings
 
     class Settings(BaseSettings):
@@ -102,11 +125,12 @@ def _pydantic_settings(_redis_url: str) -> Use:
     return Use("given.settings.threshold", Holder, reload, bring)
 
 
-def _dynaconf(redis_url: str) -> Use:
+def _dynaconf(servers: Servers) -> Use:
     from dynaconf import Dynaconf
     from dynaconf.loaders import redis_loader
 
-    settings = Dynaconf(redis_enabled=True, REDIS_URL_FOR_DYNACONF=redis_url, envvar_prefix="HCBENCH")
+    url = f"{servers.redis_url}?decode_responses=True"  # the loader takes text only
+    settings = Dynaconf(envvar_prefix="HCBENCH", REDIS_ENABLED_FOR_DYNACONF=True, REDIS_URL_FOR_DYNACONF=url)
     redis_loader.write(settings, {"THRESHOLD": 0.75})
     settings.reload()
     return Use(
@@ -117,14 +141,14 @@ def _dynaconf(redis_url: str) -> Use:
     )
 
 
-def _constance(redis_url: str) -> Use:
+def _constance(servers: Servers) -> Use:
     import django
     from django.conf import settings
 
     settings.configure(
         INSTALLED_APPS=["constance"],
         CONSTANCE_BACKEND="constance.backends.redisd.CachingRedisBackend",
-        CONSTANCE_REDIS_CONNECTION=redis_url,
+        CONSTANCE_REDIS_CONNECTION=servers.redis_url,
         CONSTANCE_REDIS_PREFIX="hcbench:",
         CONSTANCE_CONFIG={"THRESHOLD": (0.75, "", float)},
     )
@@ -141,7 +165,7 @@ def _constance(redis_url: str) -> Use:
     return Use("given.THRESHOLD", config, lambda _number: config.THRESHOLD, bring)
 
 
-def _launchdarkly(_redis_url: str) -> Use:
+def _launchdarkly(_: Servers) -> Use:
     from ldclient import Config, Context, LDClient
     from ldclient.integrations.test_data import TestData
 
@@ -156,7 +180,7 @@ def _launchdarkly(_redis_url: str) -> Use:
     return Use("given[0].variation('threshold', given[1], 0.5)", (client, context), reload)
 
 
-def _openfeature(_redis_url: str) -> Use:
+def _openfeature(_: Servers) -> Use:
     from openfeature import api
     from openfeature.provider.in_memory_provider import InMemoryFlag, InMemoryProvider
 
@@ -168,7 +192,7 @@ def _openfeature(_redis_url: str) -> Use:
     return Use("given.get_float_value('threshold', 0.5)", api.get_client(), reload)
 
 
-def _unleash(_redis_url: str) -> Use:
+def _unleash(_: Servers) -> Use:
     import tempfile
 
     from UnleashClient import UnleashClient
@@ -197,7 +221,7 @@ def _unleash(_redis_url: str) -> Use:
     return Use("given.is_enabled('threshold')", client, reload, switch=True)
 
 
-def _growthbook(_redis_url: str) -> Use:
+def _growthbook(_: Servers) -> Use:
     from growthbook import GrowthBook
 
     def features(number: float) -> dict[str, Any]:
@@ -219,6 +243,7 @@ PEERS: Final[Mapping[str, Peer]] = {
             "import hotconfig; hotconfig.settings, hotconfig.HotConfig",
             _hotconfig,
             "a signed message is verified, the whole class validated, and swapped; no server",
+            whole=_bound,
         ),
         Peer(
             "pydantic-settings",

@@ -15,6 +15,7 @@ from typing import Final
 
 from benchmarks.results import UnavailableError
 from benchmarks.ways.readers import ETCD_KEY
+from benchmarks.wrk import free_port
 
 _READY_WITHIN_S: Final = 30.0
 _END_WITHIN_S: Final = 10.0
@@ -33,7 +34,7 @@ def etcd_server() -> Generator[int]:
         raise UnavailableError("no etcd on PATH: apt-get install etcd-server")
     if find_spec("aetcd") is None:
         raise UnavailableError("no client for etcd: pip install aetcd")
-    client, peer = (f"http://{_HOST}:{_free_port()}" for _ in range(2))
+    client, peer = (f"http://{_HOST}:{free_port()}" for _ in range(2))
     with tempfile.TemporaryDirectory(prefix="hotconfig-etcd-") as data:
         process = subprocess.Popen(
             [
@@ -91,9 +92,3 @@ def _reached(process: subprocess.Popen[bytes], port: int) -> int:
     with putter(port) as put:
         put("0.75")
     return port
-
-
-def _free_port() -> int:
-    with socket.create_server((_HOST, 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
