@@ -123,11 +123,23 @@ def docs(session: nox.Session) -> None:
     session.run("pytest", "tests/docs", *session.posargs)
 
 
-@nox.session(python=[version for version in PYTHONS if version != "3.12"])
-def bench(session: nox.Session) -> None:
-    """Measure, side by side with the bare libraries."""
+def measure(session: nox.Session, *options: str) -> None:
+    """Run the benchmark suite, and keep what came out where the session's Python says."""
     session.install("-e", ".", *group("bench"))
-    session.run("python", "-m", "benchmarks", *(session.posargs or ["--json", f"bench-{session.python}.json"]))
+    kept = ["--json", f"bench-{session.python}.json", "--report", f"bench-{session.python}.html"]
+    session.run("hotconfig", "bench", *options, *(session.posargs or kept))
+
+
+@nox.session(python=RUNNING)
+def bench(session: nox.Session) -> None:
+    """Measure with small samples, beside the bare libraries and the peers. Five minutes at most."""
+    measure(session, "--quick")
+
+
+@nox.session(name="bench-full", python=[version for version in PYTHONS if version != "3.12"])
+def bench_full(session: nox.Session) -> None:
+    """Measure with samples that p99.9 is worth looking at. Leave the machine alone meanwhile."""
+    measure(session)
 
 
 @nox.session

@@ -20,8 +20,8 @@ from benchmarks.places import SCHEMA
 from benchmarks.processes import Arm
 
 CONNECTIONS: Final = 4
-_START_WITHIN_S: Final = 120.0
-_SEEN_WITHIN_S: Final = 30.0
+_START_WITHIN_S: Final = 90.0
+SEEN_WITHIN_S: Final = 20.0
 _LOOK_EVERY_S: Final = 0.02
 
 
@@ -85,7 +85,7 @@ def readers(database_url: str, redis_url: str, service: str, count: int, reconci
 
     def report(value: int) -> list[float]:
         if value:
-            _until(lambda: sum(shown >= value for shown in list(newest.values())) >= count, _SEEN_WITHIN_S)
+            _until(lambda: sum(shown >= value for shown in list(newest.values())) >= count, SEEN_WITHIN_S)
         taken, seen[:] = list(seen), []
         return [time.process_time(), desk.asked, *(number for stamp in taken for number in stamp)]
 

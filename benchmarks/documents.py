@@ -19,7 +19,8 @@ _STYLE: Final = """
 body{font:15px/1.5 system-ui,sans-serif;color:#1f2937;max-width:1080px;margin:2rem auto;padding:0 1rem}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:13px;width:100%}
 th,td{padding:.3rem .5rem;border-bottom:1px solid #e5e7eb;text-align:right}
-th:first-child,td:first-child{text-align:left}
+td{white-space:nowrap}
+th:first-child,td:first-child{text-align:left;white-space:normal}
 tr.missed td{background:#fff1e7}
 dt{font-weight:600;margin-top:.6rem}dd{margin:0}
 figure{margin:0}

@@ -59,8 +59,8 @@ def chart(title: str, x_name: str, y_name: str, lines: Sequence[Line], *, y_log:
     parts += [_text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 8, x_name, anchor="middle")]
     parts += [_text(_LEFT, _TOP - 8, y_name)]
     if limit:
-        ends = [(x(limit[0]), _TOP), (x(limit[0]), _HEIGHT - _BOTTOM)] if limit[0] else None
-        ends = ends or [(_LEFT, y(limit[1])), (_WIDTH - _RIGHT, y(limit[1]))]
+        upright: list[Point] = [(x(limit[0]), _TOP), (x(limit[0]), _HEIGHT - _BOTTOM)] if limit[0] else []
+        ends = upright or [(_LEFT, y(limit[1])), (_WIDTH - _RIGHT, y(limit[1]))]
         parts += [_stroke(ends, _LIMIT, 1.5, dashed=True)]
     beside = float(_LEFT)
     for line, colour in zip(lines, COLOURS * len(lines), strict=False):

@@ -25,6 +25,8 @@ def pictures(run: Run) -> Mapping[str, str]:
     for rows in _grown(run):
         found[file_name(rows[0])] = _growth(rows)
         for what in rows[0].also:
+            if sum(row.also.get(what, 0) > 0 for row in rows) < 2:
+                continue  # a logarithmic axis has no room for zeros
             found[f"{_slug(f'{rows[0].figure} {what} along {rows[0].along}')}.svg"] = _further(rows, what)
     return found
 
@@ -42,7 +44,7 @@ def _bounds(run: Run) -> Iterator[tuple[str, str]]:
             name=_cut(row.label),
             value=row.value,
             limit=row.bound,
-            text=f"{number(row.value)} {'<' if row.below else '≤'} {row.bound:g} {row.judged.value.partition(' /')[0]}",
+            text=f"{number(row.value)} {'<' if row.below else '≤'} {row.bound:g} {row.judged.value}",
         )
         for row in run.rows
         if row.value is not None and row.bound is not None
@@ -97,8 +99,9 @@ def _further(rows: list[Row], what: str) -> str:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _TEXT else f"{text[: _TEXT - 1]}…"
+    """Shortened in the middle: names differ at both ends."""
+    return text if len(text) <= _TEXT else f"{text[: _TEXT // 2]}…{text[-_TEXT // 2 + 1 :]}"
 
 
 def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    return re.sub(r"[^a-z0-9]+", "-", text.lower().replace("µ", "u")).strip("-")

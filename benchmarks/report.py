@@ -107,6 +107,7 @@ def _print_table(rows: Sequence[Row]) -> None:
     try:
         from rich.console import Console
         from rich.table import Table
+        from rich.text import Text
     except ImportError:
         print(as_text(rows))
         return
@@ -114,9 +115,12 @@ def _print_table(rows: Sequence[Row]) -> None:
     if not console.is_terminal:  # rich would wrap to 80 columns
         print(as_text(rows))
         return
-    table = Table(*HEADINGS)
+    table = Table(box=None, pad_edge=False, show_edge=False)
+    table.add_column(HEADINGS[0], overflow="fold", min_width=24)
+    for heading in HEADINGS[1:]:
+        table.add_column(heading, justify="right", no_wrap=heading != "bound")
     for row in rows:
-        table.add_row(*as_cells(row), style="red" if row.held is False else None)
+        table.add_row(*(Text(cell) for cell in as_cells(row)), style="red" if row.held is False else None)
     console.print(table)
 
 

@@ -92,7 +92,7 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 class Judged(Enum):
     """What of a row is held against its bound. The value is how a table says it."""
 
-    RATIO_P50 = "p50 / floor's p50"
+    RATIO_P50 = "ratio"
     P50 = "p50"
     P99 = "p99"
     P999 = "p99.9"

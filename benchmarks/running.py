@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from benchmarks.documents import check, draw, write
 from benchmarks.figures import FIGURES, load
@@ -18,6 +18,8 @@ from benchmarks.screen import Screen, screen
 from benchmarks.stored import as_json
 from benchmarks.turns import ROUND
 from hotconfig.core.errors import UsageError
+
+STOPPED: Final = "stopped by Ctrl-C"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +45,7 @@ def main(**given: Any) -> int:
     """
     asked = Asked(**given)
     if asked.listed:
-        print("\n".join(f"{name:12} {about}" for name, about in FIGURES.items()))
+        print("\n".join(f"{name:15} {about}" for name, about in FIGURES.items()))
         return 0
     names = known(asked.figures)
     check(asked.reports)
@@ -70,7 +72,7 @@ def known(figures: Sequence[str]) -> list[str]:
 
 
 def measure(names: Sequence[str], place: Place, shown: Screen) -> Run:
-    """Measure the figures in their order. One that fails is told, and the others go on."""
+    """Measure the figures in their order. One that fails is told, and the others go on; after Ctrl-C none does."""
     rows: list[Row] = []
     took_s: dict[str, float] = {}
     absent: dict[str, str] = {}
@@ -85,11 +87,15 @@ def measure(names: Sequence[str], place: Place, shown: Screen) -> Run:
                 found = load(name)(place)
             except (UnavailableError, ModuleNotFoundError) as error:
                 absent[name] = str(error)
+            except KeyboardInterrupt:
+                failed[name] = STOPPED
             except Exception as error:  # noqa: BLE001 - an hour's run is not lost for one figure
                 failed[name] = f"{type(error).__name__}: {error}"
             took_s[name] = round(time.monotonic() - begun_s, 1)
             rows += found
             shown.end(name, found, absent.get(name) or failed.get(name))
+            if failed.get(name) == STOPPED:
+                break
         described = environment(place.versions, quick=place.quick)
     finally:
         ROUND.reset(heard)

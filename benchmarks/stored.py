@@ -41,13 +41,16 @@ def load_run(file: Path) -> Run:
     form = document.get("form") if isinstance(document, dict) else None
     if form != FORM:
         raise UsageError(f"{file} is no run of the benchmarks in the form {FORM}, but {form!r}: measure anew")
-    return Run(
-        environment=document["environment"],
-        rows=[_loaded(row) for row in document["rows"]],
-        took_s=document["took_s"],
-        absent=document["absent"],
-        failed=document["failed"],
-    )
+    try:
+        return Run(
+            environment=document["environment"],
+            rows=[_loaded(row) for row in document["rows"]],
+            took_s=document["took_s"],
+            absent=document["absent"],
+            failed=document["failed"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{file} is damaged, or of a newer version of the benchmarks: {error!r}") from error
 
 
 def _row(row: Row) -> dict[str, Any]:

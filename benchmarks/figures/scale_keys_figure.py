@@ -23,6 +23,9 @@ BOUND_MS: Final = 100.0
 WARM_UP: Final = 3
 PAUSE_S: Final = 0.02
 _SERVICE: Final = "bench-scale-keys"
+_FIRST: Final = 1000
+"""A value that the key does not have at the beginning, so that writing it is a change."""
+_SEEN_WITHIN_S: Final = 30.0
 
 
 def measure(place: Place) -> list[Row]:
@@ -79,11 +82,11 @@ def _changes(place: Place, service: str, reader: Subscriber) -> list[float]:
     delays_ms = []
     changes = place.pick(200, 40)
     with committer(place) as commit:
-        for value in range(1, changes + 1 + WARM_UP):
-            committed_ns = commit(service, "field_0", str(value))
-            while (seen := reader.seen())[1] < value:
+        for number in range(changes + WARM_UP):
+            committed_ns = commit(service, "field_0", str(_FIRST + number))
+            while (seen := reader.seen(_SEEN_WITHIN_S))[1] < _FIRST + number:
                 pass  # an older one
             delays_ms.append((seen[0] - committed_ns) / 1e6)
-            heard(value, changes + WARM_UP)
+            heard(number + 1, changes + WARM_UP)
             time.sleep(PAUSE_S)
     return delays_ms[WARM_UP:]

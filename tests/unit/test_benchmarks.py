@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import benchmarks
 from benchmarks.__main__ import main
 from benchmarks.figures import FIGURES, Figure, commit_figure, load
 from benchmarks.places import Place
@@ -17,6 +19,7 @@ from benchmarks.report import HEADINGS, as_cells, as_text, number
 from benchmarks.results import Judged, Row, Run, Summary, UnavailableError, missed, percentile
 from benchmarks.stored import as_json
 from benchmarks.turns import in_blocks, in_turns
+from hotconfig.cli import benchmarking
 
 SAMPLES = st.lists(st.floats(min_value=0, max_value=1e9), min_size=1, max_size=300)
 
@@ -108,7 +111,7 @@ def test_numbers_have_about_three_digits(value: float, text: str) -> None:
 
 def test_a_table_shows_every_cell_below_its_heading() -> None:
     rows = [row([4.0], [2.0], bound=1.6), row([1.0])]
-    assert as_cells(rows[0])[-3:] == ("2.00", "≤ 1.6 p50 / floor's p50", "NO")
+    assert as_cells(rows[0])[-3:] == ("2.00", "≤ 1.6 ratio", "NO")
     assert as_cells(rows[1])[-4:] == ("", "", "", "")
     first, *others = as_text(rows).splitlines()
     assert first.split() == " ".join(HEADINGS).split()
@@ -122,7 +125,7 @@ def test_json_tells_what_was_judged_and_where() -> None:
     (only,) = told["rows"]
     assert told["environment"] == {"python": "CPython 3.11.7"}
     assert (only["ratio"], only["value"], only["held"]) == (2.0, 2.0, False)
-    assert only["judged"] == "p50 / floor's p50"
+    assert only["judged"] == "ratio"
     assert (only["measured"]["n"], only["floor"]["p50"]) == (2, 2.0)
 
 
@@ -169,3 +172,55 @@ def test_a_figure_that_cannot_be_measured_or_fails_does_not_stop_the_others(
     assert "not measured: read: needs a quiet machine" in told
     assert "failed: set: OSError: no such luck" in told
     assert "set: one key [µs]" in told
+
+
+def test_the_suite_is_found_in_an_installed_wheel_and_in_a_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert benchmarking.suite_home() == Path(benchmarks.__file__).parents[1]
+    (tmp_path / "_suite" / "benchmarks" / "figures").mkdir(parents=True)
+    monkeypatch.setattr(benchmarking, "_HOMES", (tmp_path / "_suite", tmp_path))
+    assert benchmarking.suite_home() == tmp_path / "_suite"
+
+
+def test_an_installation_without_the_suite_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(benchmarking, "_HOMES", (tmp_path,))
+    assert main(["--list"]) == 3
+    assert "came without its benchmarks" in capsys.readouterr().err
+
+
+def test_one_url_alone_is_refused_before_anything_starts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["read", "--redis-url", "redis://127.0.0.1:1/0"]) == 2
+    assert "--database-url" in capsys.readouterr().err
+
+
+def test_a_figure_that_lacks_a_library_says_which(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def load(_: str) -> Figure:
+        raise ModuleNotFoundError("No module named 'etcd'", name="etcd")
+
+    monkeypatch.setattr("benchmarks.running.load", load)
+    assert main(["read"]) == 0
+    assert "not measured: read: No module named 'etcd'" in capsys.readouterr().out
+
+
+def test_ctrl_c_ends_the_run_and_keeps_what_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def load(name: str) -> Figure:
+        def measure(_: Place) -> list[Row]:
+            if name == "set":
+                raise KeyboardInterrupt
+            return [row([1.0])]
+
+        return measure
+
+    monkeypatch.setattr("benchmarks.running.load", load)
+    assert main(["read", "set", "commit", "--json", str(tmp_path / "a.json")]) == 1
+    assert "failed: set: stopped by Ctrl-C" in capsys.readouterr().out
+    kept = json.loads((tmp_path / "a.json").read_text())
+    assert len(kept["rows"]) == 1
+    assert list(kept["took_s"]) == ["read", "set"]

@@ -70,7 +70,8 @@ benchmarking.add_to(app)
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; every error of ours or of usage is told, not raised."""
     tolerate_any_text()
-    as_json = "--json" in takewhile(lambda word: word != "--", arguments)
+    # To `bench` itself, --json is a file to write.
+    as_json = "--json" in takewhile(lambda word: word != "--", arguments) and list(arguments[:1]) != ["bench"]
     try:
         result: Any = app(args=list(arguments), prog_name="hotconfig", standalone_mode=not as_json)
     except _USAGE_ERROR as error:

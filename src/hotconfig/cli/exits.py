@@ -19,7 +19,7 @@ OUTPUT_CLOSED: Final = 141
 MEANINGS: Final = {
     OK: "done",
     NO: 'the answer is "no": a key is not stored, migrations are pending, a chain is broken, the doctor found a '
-    "problem, the demo was slow",
+    "problem, the demo was slow, a benchmark failed or is slower than allowed",
     USAGE: "bad input: an unknown command, service or key, or a value that does not fit",
     CONFIGURATION: "a URL, a credential, a privilege, a migration or an extra is missing",
     UNAVAILABLE: "a server cannot be reached, or somebody else wrote first: try again",
