@@ -6,7 +6,7 @@ from typing import Final
 
 from benchmarks.results import Row, Summary
 
-NOTHING: Final = Summary(0, 0.0, 0.0, 0.0, 0.0, 0.0)
+NOTHING: Final = Summary(0, 0.0, 0.0, 0.0, 0.0, 0.0, blocks=(0.0,))
 
 
 def skipped(figure: str, name: str, reason: str) -> Row:
