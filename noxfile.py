@@ -140,11 +140,21 @@ def site(session: nox.Session) -> None:
     session.run("python", "-m", "docs.site", "build", "site")
 
 
+def peers_python(session: nox.Session) -> str:
+    """Give the peers an environment beside the session's own, whose pins they would break; return its interpreter."""
+    home = Path(session.virtualenv.location, "peers")
+    python = str(home / "bin" / "python")
+    session.run("python", "-m", "venv", str(home))
+    session.run(python, "-m", "pip", "install", "--quiet", ".", *group("peers"), external=True)
+    return python
+
+
 def measure(session: nox.Session, *options: str) -> None:
     """Run the benchmark suite, and keep what came out where the session's Python says."""
     session.install("-e", ".", *group("bench"))
     kept = ["--json", f"bench-{session.python}.json", "--report", f"bench-{session.python}.html"]
-    session.run("hotconfig", "bench", *options, *(session.posargs or kept))
+    peers = {"HOTCONFIG_BENCH_PEERS_PYTHON": peers_python(session)}
+    session.run("hotconfig", "bench", *options, *(session.posargs or kept), env=peers)
 
 
 @nox.session(python=RUNNING)

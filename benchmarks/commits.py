@@ -18,8 +18,8 @@ Commit = Callable[[str, str, str], int]
 
 
 @contextmanager
-def committer(place: Place) -> Generator[Commit]:
-    """Lend a function that commits one change."""
+def committer(place: Place, *, announced: bool = True) -> Generator[Commit]:
+    """Lend a function that commits one change; only PostgreSQL tells of those that are not ``announced``."""
     from hotconfig.core.ports import Order, Written
     from hotconfig.postgres.truth import PostgresWriter
     from hotconfig.redis.publish import RedisAnnouncer
@@ -33,7 +33,8 @@ def committer(place: Place) -> Generator[Commit]:
             committed_ns.append(monotonic_ns())
             return written
 
-    publisher: Any = Publisher(Writer(place.database_url, schema=SCHEMA), RedisAnnouncer(place.redis_url))
+    announcer = RedisAnnouncer(place.redis_url) if announced else None
+    publisher: Any = Publisher(Writer(place.database_url, schema=SCHEMA), announcer)
 
     def commit(service: str, key: str, text: str) -> int:
         publisher.commit(service, [Change(key, text)], by=_BY, reason=_WHY)

@@ -40,7 +40,7 @@ class Meters:
             REDIS_BYTES: float(stats["total_net_output_bytes"]),
         }
         if self._postgres is not None:
-            found[POSTGRES_CPU_S] = _family_cpu_s(self._postgres)
+            found[POSTGRES_CPU_S] = family_cpu_s(self._postgres)
         return found
 
 
@@ -49,7 +49,7 @@ def spent(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, 
     return {name: after[name] - before[name] for name in before}
 
 
-def _family_cpu_s(pid: int) -> float:
+def family_cpu_s(pid: int) -> float:
     """A process and its descendants. Its ``children_*`` hold what descendants that have ended used."""
     import psutil
 

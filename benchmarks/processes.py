@@ -34,7 +34,7 @@ class SilentError(Exception):
 @contextmanager
 def worker(make: MakeArm, *args: Any) -> Generator[Arm]:
     """Run ``make(*args)`` in a process of its own. Lends a function that has it measure so many times."""
-    with _running(_serve, make, *args) as connection:
+    with _running(_serve, make, *args) as (connection, _):
         _expect(connection, _START_WITHIN_S)
         connection.recv_bytes()
 
@@ -53,8 +53,9 @@ def worker(make: MakeArm, *args: Any) -> Generator[Arm]:
 class Subscriber:
     """The near end of a subscriber process."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, pid: int) -> None:
         self._connection = connection
+        self.pid = pid
 
     def seen(self, timeout_s: float = _SEEN_WITHIN_S) -> Seen:
         """Wait for the next stamp."""
@@ -88,20 +89,21 @@ class Stamps:
 @contextmanager
 def subscriber(run: Callable[..., None], *args: Any) -> Generator[Subscriber]:
     """Run ``run(stamps, *args)`` in a process of its own until the block ends."""
-    with _running(_subscribe, run, *args) as connection:
+    with _running(_subscribe, run, *args) as (connection, pid):
         _expect(connection, _START_WITHIN_S)
         connection.recv_bytes()
-        yield Subscriber(connection)
+        yield Subscriber(connection, pid)
 
 
 @contextmanager
-def _running(target: Callable[..., None], *args: Any) -> Generator[Connection]:
+def _running(target: Callable[..., None], *args: Any) -> Generator[tuple[Connection, int]]:
     near, far = _SPAWN.Pipe()
     process = _SPAWN.Process(target=target, args=(far, *args), daemon=True)
     process.start()
     far.close()
     try:
-        yield near
+        assert process.pid is not None
+        yield near, process.pid
     finally:
         near.close()
         process.terminate()

@@ -1,4 +1,4 @@
-"""A relay between a client and PostgreSQL that counts round trips: how often a client spoke after the server had."""
+"""A relay between a client and a server that counts bytes, and round trips: how often a client spoke after it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from psycopg import conninfo
 
 
 class Relay:
-    """Made by :func:`relayed`. ``url`` leads through the relay; ``round_trips`` grows as they happen."""
+    """Made by :func:`relaying`. ``port`` of 127.0.0.1, and for PostgreSQL ``url``, lead through the relay.
 
-    def __init__(self, url: str) -> None:
-        parts = conninfo.conninfo_to_dict(url)
-        self._server = (str(parts.get("host") or "127.0.0.1"), int(parts.get("port") or 5432))
+    ``round_trips`` and ``bytes``, those of both directions without the headers of TCP, grow as they happen.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._server = (host, port)
         self._listening = socket.create_server(("127.0.0.1", 0))
-        port = self._listening.getsockname()[1]
-        self.url = conninfo.make_conninfo(url, host="127.0.0.1", port=port, sslmode="disable", gssencmode="disable")
+        self.port: int = self._listening.getsockname()[1]
+        self.url = ""
         self.round_trips = 0
+        self.bytes = 0
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listening, selectors.EVENT_READ)
         self._peers: dict[socket.socket, socket.socket] = {}
@@ -61,6 +64,7 @@ class Relay:
         with suppress(OSError):
             if data := sock.recv(1 << 16):
                 self._count(sock, peer)
+                self.bytes += len(data)
                 peer.sendall(data)
                 return
         for end in (sock, peer):
@@ -79,7 +83,18 @@ class Relay:
 @contextmanager
 def relayed(url: str) -> Generator[Relay]:
     """Run a relay in front of PostgreSQL."""
-    relay = Relay(url)
+    parts = conninfo.conninfo_to_dict(url)
+    with relaying(str(parts.get("host") or "127.0.0.1"), int(parts.get("port") or 5432)) as relay:
+        relay.url = conninfo.make_conninfo(
+            url, host="127.0.0.1", port=relay.port, sslmode="disable", gssencmode="disable"
+        )
+        yield relay
+
+
+@contextmanager
+def relaying(host: str, port: int) -> Generator[Relay]:
+    """Run a relay in front of any server that speaks plain TCP."""
+    relay = Relay(host, port)
     thread = threading.Thread(target=relay.run, name="relay")
     thread.start()
     try:

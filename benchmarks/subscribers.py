@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic_settings import BaseSettings
@@ -37,20 +37,20 @@ def bare(stamps: Stamps, redis_url: str, channel: str) -> None:
 
 def hot(stamps: Stamps, database_url: str, redis_url: str, service: str, reconcile_s: float) -> None:
     """A bound class. The stamp is taken at the swap, where the bare loop takes it: right after storing."""
-    _follow(stamps, database_url, redis_url, [marked(service)], field="threshold", reconcile_s=reconcile_s)
+    follow(stamps, database_url, redis_url, [marked(service)], field="threshold", reconcile_s=reconcile_s)
 
 
 def hot_fields(stamps: Stamps, database_url: str, redis_url: str, service: str, fields: int) -> None:
     """A class with many fields; stamps ``field_0``."""
-    _follow(stamps, database_url, redis_url, [wide(fields, service)], field="field_0")
+    follow(stamps, database_url, redis_url, [wide(fields, service)], field="field_0")
 
 
 def hot_services(stamps: Stamps, database_url: str, redis_url: str, services: list[str]) -> None:
     """Many services in one process."""
-    _follow(stamps, database_url, redis_url, [marked(service) for service in services], field="threshold")
+    follow(stamps, database_url, redis_url, [marked(service) for service in services], field="threshold")
 
 
-def _follow(
+def follow(
     stamps: Stamps,
     database_url: str,
     redis_url: str,
@@ -58,7 +58,9 @@ def _follow(
     *,
     field: str,
     reconcile_s: float = 10.0,
+    meanwhile: Callable[[Any], object] = lambda _: threading.Event().wait(),
 ) -> None:
+    """Bind the classes, stamp a field at each swap, and do on the main thread what ``meanwhile`` does with the last."""
     import hotconfig
     from hotconfig.core import line
     from hotconfig.core.live import swap
@@ -70,7 +72,6 @@ def _follow(
     line.__dict__["swap"] = stamped  # what the line calls
     timing = hotconfig.Timing(reconcile_s=reconcile_s, stale_after_s=3 * reconcile_s)
     with hotconfig.HotConfig(database_url, redis_url, schema=SCHEMA, timing=timing) as client:
-        for each in classes:
-            client.bind(each)
+        live = [client.bind(each) for each in classes][-1]
         stamps.ready()
-        threading.Event().wait()
+        meanwhile(live)
