@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from time import monotonic_ns
 from typing import Final
@@ -19,7 +19,7 @@ from benchmarks.figures.commit_figure import delays_ms
 from benchmarks.loads import LOADS, holds_gil, loaded, size_of_call
 from benchmarks.places import Place
 from benchmarks.processes import Seen, Subscriber, subscriber
-from benchmarks.results import Judged, Row, Summary
+from benchmarks.results import Judged, Row, Summary, percentile
 from benchmarks.turns import ROUND
 from benchmarks.ways.skipping import skipped
 from benchmarks.wrk import CONNECTIONS, Served, Wrk, free_port
@@ -43,7 +43,10 @@ _HOW: Final = {
 class _Sample:
     due_ms: list[float]
     committed_ms: list[float]
-    also: dict[str, float] = field(default_factory=dict)
+    also: dict[str, float]
+
+    def telling(self, more: dict[str, float]) -> _Sample:
+        return replace(self, also=self.also | more)
 
 
 def measure(place: Place) -> list[Row]:
@@ -72,16 +75,16 @@ def _measured(place: Place, load: str, commit: Commit) -> _Sample:
     with subscriber(loaded, place.database_url, place.redis_url, service, load, number) as reader:
         if load != _SERVING:
             also = {"one call takes [ms]": call_s * 1e3} if load == _CALLING else {}
-            return _steadily(commit, service, count, reader, also)
+            return _steadily(commit, service, count, reader).telling(also)
         wrk = Wrk(number, count // RATE_PER_S + 1)
         try:
-            sample = _steadily(commit, service, count, reader, {})
-            return _Sample(sample.due_ms, sample.committed_ms, _served(wrk.served()))
+            sample = _steadily(commit, service, count, reader)
+            return sample.telling(_served(wrk.served()))
         finally:
             wrk.end()
 
 
-def _steadily(commit: Commit, service: str, count: int, reader: Subscriber, also: dict[str, float]) -> _Sample:
+def _steadily(commit: Commit, service: str, count: int, reader: Subscriber) -> _Sample:
     """Commit the values 1 to ``count``, each when it is due, or at once where it is overdue."""
     due_ns: list[int] = []
     committed_ns: list[int] = []
@@ -95,6 +98,8 @@ def _steadily(commit: Commit, service: str, count: int, reader: Subscriber, also
         ROUND.get()(number, count)
     while not seen or seen[-1][1] < count:
         seen.append(reader.seen(_LAST_WITHIN_S))
+    late_ms = sorted((committed - due) / 1e6 for due, committed in zip(due_ns, committed_ns, strict=True))
+    also = {"due → commit, p50 [ms]": percentile(late_ms, 0.50), "due → commit, maximum [ms]": late_ms[-1]}
     return _Sample(delays_ms(due_ns, seen)[WARM_UP:], delays_ms(committed_ns, seen)[WARM_UP:], also)
 
 

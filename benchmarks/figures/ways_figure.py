@@ -42,7 +42,7 @@ def measure(place: Place) -> list[Row]:
         def idle(counted: Sequence[Trial]) -> None:
             late.update(late_ms(place, [trial for trial in counted if trial.way.slow]))
 
-        costs = costs_of(place, made.etcd, [*ways, *slow], idle=idle)
+        costs = costs_of(place, made, [*ways, *slow], idle=idle)
         early = {trial.way.name: trial.early_share for trial in trials}
         rows = [_row(way, late[way.name], costs[way.name], early.get(way.name, 0.0)) for way in [*ways, *slow]]
         rows += _against_peers(late, _SEEN, bounded=True)

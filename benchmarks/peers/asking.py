@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Generator
+import tempfile
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -44,11 +45,8 @@ def asking(name: str, servers: Servers) -> Generator[Asked]:
     Raises:
         UnavailableError: it is not installed, or cannot be set up.
     """
-    with subprocess.Popen(_command(name), env=_environ(servers), stdin=subprocess.PIPE, **_PIPES) as process:
-        try:
-            yield Asked(process, name)
-        finally:
-            process.kill()
+    with _process(_command(name), servers, subprocess.PIPE) as process:
+        yield Asked(process, name)
 
 
 def start(name: str, servers: Servers) -> tuple[float, float]:
@@ -57,10 +55,22 @@ def start(name: str, servers: Servers) -> tuple[float, float]:
     Raises:
         UnavailableError: it ended without an answer.
     """
-    command = [*_command(name), "start"]
-    with subprocess.Popen(command, env=_environ(servers), stdin=subprocess.DEVNULL, **_PIPES) as process:
+    with _process([*_command(name), "start"], servers, subprocess.DEVNULL) as process:
         import_ms, resident_mb = _answer(process, name)
     return import_ms, resident_mb
+
+
+@contextmanager
+def _process(command: Sequence[str], servers: Servers, stdin: int) -> Generator[subprocess.Popen[str]]:
+    """Run it until the block ends; what it leaves among the temporary files goes too."""
+    with tempfile.TemporaryDirectory(prefix="hotconfig-peer-") as temporary:
+        environ = _environ(servers) | {"TMPDIR": temporary}
+        with subprocess.Popen(command, env=environ, stdin=stdin, **_PIPES) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+                process.wait()
 
 
 def _answer(process: subprocess.Popen[str], name: str) -> Any:

@@ -14,12 +14,14 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from benchmarks.commits import committer
+from benchmarks.meters import POSTGRES_CPU_S, REDIS_CPU_S, Meters
 from benchmarks.places import Place
 from benchmarks.processes import SilentError, Subscriber, subscriber
 from benchmarks.relay import Relay, relayed, relaying
 from benchmarks.results import UnavailableError
 from benchmarks.subscribers import hot
 from benchmarks.ways import readers
+from benchmarks.ways.clocks import cpu_s
 from benchmarks.ways.etcd import etcd_server, putter, version
 from benchmarks.ways.mount import Mount
 from benchmarks.ways.writers import Write, by_hand
@@ -89,12 +91,22 @@ class Ways:
         self._place = place
         self._stack = stack
         self.absent: dict[str, str] = {}
+        self._meters = stack.enter_context(Meters(place))
+        self._etcd_pid: int | None = None
         self.notify, self.publish, _ = stack.enter_context(by_hand(place))
         self._commit = stack.enter_context(committer(place))
         self._commit_alone = stack.enter_context(committer(place, announced=False))
         self.etcd = self._etcd()
         if self.etcd is not None:
             self._put = stack.enter_context(putter(self.etcd))
+
+    def servers_cpu_s(self) -> float | None:
+        """What PostgreSQL, Redis and etcd have used; None where nobody tells for PostgreSQL."""
+        found = self._meters.read()
+        if POSTGRES_CPU_S not in found:
+            return None
+        etcd_s = 0.0 if self._etcd_pid is None else cpu_s(self._etcd_pid)
+        return found[POSTGRES_CPU_S] + found[REDIS_CPU_S] + etcd_s
 
     def prompt(self) -> list[Way]:
         """Those that are told of a change by a server."""
@@ -151,7 +163,7 @@ class Ways:
 
     def _etcd(self) -> int | None:
         try:
-            port = self._stack.enter_context(etcd_server())
+            port, self._etcd_pid = self._stack.enter_context(etcd_server())
         except UnavailableError as error:
             self.absent[ETCD] = str(error)
             return None

@@ -23,8 +23,8 @@ _HOST: Final = "127.0.0.1"
 
 
 @contextmanager
-def etcd_server() -> Generator[int]:
-    """Run one, and lend its port.
+def etcd_server() -> Generator[tuple[int, int]]:
+    """Run one, and lend its port and process id.
 
     Raises:
         UnavailableError: there is no etcd here, or no client.
@@ -47,7 +47,7 @@ def etcd_server() -> Generator[int]:
             stderr=subprocess.DEVNULL,
         )
         try:
-            yield _reached(process, int(client.rpartition(":")[2]))
+            yield _reached(process, int(client.rpartition(":")[2])), process.pid
         finally:
             process.terminate()
             process.wait(_END_WITHIN_S)
