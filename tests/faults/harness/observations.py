@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -109,10 +109,11 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """hotconfig is closed. The same numbers as in :class:`Born`."""
+    """hotconfig is closed. The same numbers as in :class:`Born`, and what the descriptors lead to."""
 
     threads: int
     descriptors: int
+    open: list[str] = field(default_factory=list[str])
 
 
 @dataclass(frozen=True, slots=True)

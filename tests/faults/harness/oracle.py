@@ -279,7 +279,7 @@ def _resources(judged: _Judged, _bound_s: float) -> Found:
                 "f",
                 (
                     f"{closed.threads} threads and {closed.descriptors} descriptors after closing, "
-                    f"{born.threads} and {born.descriptors} before"
+                    f"{born.threads} and {born.descriptors} before: {', '.join(closed.open)}"
                 ),
             )
 

@@ -13,7 +13,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
+
+import psutil
 
 import hotconfig
 from tests.faults.harness.board import Board, Ending, Part
@@ -72,7 +75,7 @@ class _Participant:
         if not self.part.reads:
             BareWriting(self.part, self.record, self.board.is_quiet).run()
             gc.collect()
-            self.record.write(Closed(*_resources()))
+            self.record.write(Closed(*_resources(), _open()))
             return
         hc, settings = self._start()
         self._sample(hc, settings)
@@ -221,7 +224,7 @@ class _Participant:
         hc.close()
         del hc, settings
         gc.collect()
-        self.record.write(Closed(*_resources()))
+        self.record.write(Closed(*_resources(), _open()))
 
     def _settle(self, hc: hotconfig.HotConfig, settings: Settings, ending: Ending) -> None:
         """Wait until the end of the chain is shown and told, or the bound is over; write down how it is then."""
@@ -257,6 +260,13 @@ class _Participant:
 
 def _number(counted: Any) -> int:
     return int(counted)
+
+
+def _open() -> list[str]:
+    """What each descriptor leads to; sockets with their addresses."""
+    sockets = {one.fd: f"{one.laddr} to {one.raddr}, {one.status}" for one in psutil.Process().net_connections("all")}
+    links = {int(number): Path("/proc/self/fd", number) for number in os.listdir("/proc/self/fd")}  # noqa: PTH208
+    return [sockets.get(number) or str(link.readlink()) for number, link in links.items() if link.is_symlink()]
 
 
 def _resources() -> tuple[int, int]:
