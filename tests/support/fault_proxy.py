@@ -224,7 +224,8 @@ class FaultProxy:
         for pair in self._pairs:
             if not pair.half_closed and not pair.client.is_closing():
                 pair.half_closed = True
-                pair.client.write_eof()
+                with contextlib.suppress(OSError):  # the other end has reset it a moment ago
+                    pair.client.write_eof()
 
     def _soon(self, action: Callable[[], object]) -> None:
         self._loop.call_soon_threadsafe(action)

@@ -1,12 +1,15 @@
-"""Inherited connections in a forked child."""
+"""Connections that fail, and inherited ones in a forked child."""
 
 from __future__ import annotations
 
+import socket
 from typing import cast
 
 import psycopg
+import pytest
 
-from hotconfig.postgres.connect import Session, close_copy
+from hotconfig.core.errors import DatabaseUnavailableError
+from hotconfig.postgres.connect import Session, close_copy, open_session
 
 
 class Lost:
@@ -18,3 +21,17 @@ class Lost:
 
 def test_a_child_that_is_forked_while_a_connection_is_being_lost_comes_to_life() -> None:
     close_copy(cast("Session", Lost()))
+
+
+def test_an_error_that_somebody_keeps_holds_no_connection_open() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the system accepts; nobody answers
+        url = f"postgresql://somebody@127.0.0.1:{silent.getsockname()[1]}/nothing?connect_timeout=2"
+        with pytest.raises(DatabaseUnavailableError) as kept:
+            open_session(url, application_name="a test")
+        silent.settimeout(30)
+        connection, _ = silent.accept()
+        with connection:
+            connection.settimeout(30)
+            while connection.recv(1024):
+                pass  # its first message, and then the end
+    assert "timeout" in str(kept.value)

@@ -176,7 +176,8 @@ def _connect(parts: Parts, application_name: str) -> Session:
         try:
             return Session.connect(conninfo.make_conninfo("", **(defaults | address | needed)), autocommit=True)
         except psycopg.OperationalError as failure:
-            failures.append(failure)
+            # Its frames hold the socket of an attempt that timed out, for as long as anybody keeps the error.
+            failures.append(failure.with_traceback(None))
     if len(failures) == 1:
         raise failures[0]
     raise psycopg.OperationalError("; ".join(_first_line(failure) for failure in failures)) from failures[-1]
