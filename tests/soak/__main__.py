@@ -97,6 +97,7 @@ def report(samples: list[Sample], took_s: float) -> bool:
     """Tell, and judge."""
     half = samples[len(samples) // 2 :]
     slope = slope_of([one.changes for one in half], [one.rss for one in half])
+    blocks = slope_of([one.changes for one in half], [one.inside["blocks"] for one in half])
     first, last = samples[0], samples[-1]
     counted = {name: last.inside[name] for name in ("messages", "applied", "told", "reads", "rejected", "line_errors")}
     print(f"{last.changes:,} changes in {took_s:.0f} s ({last.changes / took_s:,.0f}/s); the reader counted {counted}")  # noqa: T201
@@ -104,6 +105,10 @@ def report(samples: list[Sample], took_s: float) -> bool:
     print(  # noqa: T201
         f"slope over the second half: {slope.value:+.3f} bytes per change, 95 % between {slope.low:+.3f} and "
         f"{slope.high:+.3f} ({len(half)} samples)"
+    )
+    print(  # noqa: T201
+        f"memory blocks of the interpreter: {first.inside['blocks']:,} → {last.inside['blocks']:,}; per 1,000 changes "
+        f"{blocks.value * 1000:+.4f}, 95 % between {blocks.low * 1000:+.4f} and {blocks.high * 1000:+.4f}"
     )
     print(f"threads {first.threads} → {last.threads}, descriptors {first.descriptors} → {last.descriptors}")  # noqa: T201
     steady = slope.low <= 0 or slope.value < GROWTH_PER_CHANGE

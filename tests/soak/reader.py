@@ -5,6 +5,7 @@ Answers each revision that it is given on a line of its own with what it looks l
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import sys
@@ -30,7 +31,9 @@ def main() -> None:
         client.on_change(ai, count)
         for line in sys.stdin:
             client.wait_for(int(line), 120)
-            document = {"told": told, "model": ai.model, "threads": threading.active_count()}
+            gc.collect()
+            blocks = sys.getallocatedblocks()
+            document = {"told": told, "model": ai.model, "threads": threading.active_count(), "blocks": blocks}
             print(json.dumps(document | dict(client.status().counters)), flush=True)  # noqa: T201
 
 
