@@ -32,6 +32,7 @@ def is_broken(version: str) -> bool:
 PYTHONS = [version for version in dict.fromkeys((RUNNING, "3.11", "3.12", "3.13")) if not is_broken(version)]
 
 
+NEWEST = max(PYTHONS, key=lambda version: int(version.split(".")[1]))
 OTHER_PYTHONS = [
     "tests/unit",
     "tests/contract/test_writer.py",
@@ -80,12 +81,13 @@ def tests(session: nox.Session) -> None:
     """Run the tests, except the long ones. Arguments after ``--`` go to pytest in place of the usual ones.
 
     The Python that runs nox runs them all. The others leave out what waits for servers to fail, which is the same on
-    each of them, but for threads, forks and the end of the interpreter.
+    each of them, but for threads, forks and the end of the interpreter; what is between the oldest and the newest runs
+    the unit tests.
     """
     session.install("-e", ".", *group("tests"))
-    chosen = ["tests"] if session.python == RUNNING else OTHER_PYTHONS
+    chosen = ["tests"] if session.python == RUNNING else OTHER_PYTHONS if session.python == NEWEST else ["tests/unit"]
     # Twice as many as two cores: most tests wait for a server most of the time.
-    usual = ["--numprocesses=4", "--ignore=tests/typing", "-m", "not long", *chosen]
+    usual = ["--numprocesses=4", "--durations=40", "--ignore=tests/typing", "-m", "not long", *chosen]
     session.run("pytest", *(session.posargs or usual))
 
 

@@ -33,7 +33,7 @@ KILLED: Final = "signal 9"
 MOST_CALLS: Final = 80
 ALIVE: Final = 4
 """So many in a row got through: there is no further call to die at."""
-SHORT: Final = 4
+SHORT: Final = 2
 """How many of an operation's points are drawn where minutes count; ``nox -s provisioner_crashes`` takes them all."""
 SEED: Final = 20260
 KINDS: Final = ("resourcequotas", "limitranges", "serviceaccounts", "configmaps")

@@ -70,6 +70,14 @@ def test_a_class_that_is_bound_meanwhile_is_overridden_from_the_beginning(hc: Me
     assert ai.threshold == 0.75
 
 
+def test_a_class_that_a_closed_client_had_bound_is_not_reached_there() -> None:
+    with in_memory() as closed:
+        kept = closed.bind(Limits)
+    with override(Limits, low=50), in_memory({"limits": {"high": "90"}}) as later:
+        assert later.bind(Limits).low == 50
+    assert kept.low == 1
+
+
 def test_what_does_not_fit_together_is_told_by_bind_where_that_comes_later(hc: MemoryHotConfig) -> None:
     with override(Limits, low=50):
         with pytest.raises(hotconfig.InvalidStateError, match="low must not exceed high"):

@@ -142,6 +142,11 @@ class Follower:
             ended = join(max(0.0, deadline_s - monotonic())) and ended
         return ended
 
+    @property
+    def stopped(self) -> bool:
+        """Whether :meth:`stop` was called."""
+        return self._stopping
+
     def abandon(self) -> None:
         """In a forked child: let go of inherited descriptors without a word on any connection.
 

@@ -126,7 +126,8 @@ def end(entry: Entry) -> None:
 def _reached(entry: Entry) -> Iterator[tuple[Follower, Followed[Any]]]:
     for follower in tuple(_followers):
         for followed in tuple(follower.line.followed.values()):
-            if entry.reaches(followed):
+            # What a closed client left behind is reached only to end what it was closed with.
+            if entry.reaches(followed) and not (follower.stopped and not followed.overrides):
                 yield follower, followed
 
 

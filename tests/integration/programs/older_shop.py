@@ -20,7 +20,8 @@ class Shop(BaseModel):
 
 
 def say(*words: object) -> None:
-    print(*words, flush=True)
+    """One line, in one piece: listeners speak on a thread of their own."""
+    print(" ".join(map(str, words)) + "\n", end="", flush=True)
 
 
 def main() -> None:
