@@ -33,7 +33,7 @@ KILLED: Final = "signal 9"
 MOST_CALLS: Final = 80
 ALIVE: Final = 4
 """So many in a row got through: there is no further call to die at."""
-SHORT: Final = 2
+SHORT: Final = 4
 """How many of an operation's points are drawn where minutes count; ``nox -s provisioner_crashes`` takes them all."""
 SEED: Final = 20260
 KINDS: Final = ("resourcequotas", "limitranges", "serviceaccounts", "configmaps")
@@ -322,9 +322,9 @@ def every_point(recoveries: int) -> Iterator[tuple[Death, Death]]:
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_wherever_the_process_is_killed_another_goes_on(graveyard: Graveyard, operation: Operation) -> None:
     draw = random.Random(f"{SEED} {operation.name}")
-    deaths = iter(lambda: Death(draw.randint(1, 9), before=draw.random() < 0.5), None)
+    deaths = iter(lambda: Death(draw.randint(1, 6), before=draw.random() < 0.5), None)
     explore(graveyard, operation, itertools.islice(zip(deaths, deaths, strict=False), SHORT))
-    assert graveyard.points > SHORT / 2
+    assert graveyard.points >= SHORT / 2
 
 
 PLANTS: Final = {

@@ -36,12 +36,12 @@ class AI(BaseModel):
 
 
 class World:
-    def __init__(self) -> None:
+    def __init__(self, timing: Timing = TIMING) -> None:
         self.truth = MemoryTruth()
         self.redis = MemoryRedis()
         self.told: list[Changed[Any]] = []
         self.followed = Followed(Blueprint(AI))
-        self.follower = Follower(self.truth, self.redis.open, None, self.told.append, TIMING)
+        self.follower = Follower(self.truth, self.redis.open, None, self.told.append, timing)
 
     def start(self) -> AI:
         self.follower.start()
@@ -57,8 +57,9 @@ def world() -> Iterator[World]:
     assert made.follower.stop(5)
 
 
-def test_it_reads_only_after_the_subscription_is_confirmed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_reads_only_after_the_subscription_is_confirmed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hotconfig.core.schedule.SUBSCRIBE_PATIENCE_S", 600.0)
+    world = World(Timing(reconcile_s=1000.0, poll_s=1000.0, stale_after_s=1000.0))
     world.redis.confirming = False
     world.follower.start()
     world.follower.first_contact(5)
@@ -71,6 +72,7 @@ def test_it_reads_only_after_the_subscription_is_confirmed(world: World, monkeyp
     world.redis.current.follow(["ai"])
     assert loading.result(5).threshold == 0.75
     assert len(world.truth.asked) == reads + 1
+    assert world.follower.stop(5)
 
 
 def test_a_signed_change_set_needs_no_read(world: World) -> None:
