@@ -49,7 +49,7 @@ def readers(database_url: str, redis_url: str, service: str, count: int, reconci
     from hotconfig import Timing
     from hotconfig.core import line
     from hotconfig.core.candidate import Blueprint
-    from hotconfig.core.line import Followed
+    from hotconfig.core.followed import Followed
     from hotconfig.core.live import swap
     from hotconfig.redis.subscribe import RedisSubscription
     from hotconfig.runtime.follower import Follower

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Generator
+from pathlib import Path
 
 import hypothesis
 import pytest
 import redis
 
 from hotconfig.embedded import EmbeddedPostgres, EmbeddedValkey
+from hotconfig.testing.kubernetes import KubernetesDouble
 from hotconfig.testing.kubernetes.plugin import kubernetes_double  # noqa: F401 - the fixture, as its users have it
 from tests.integration.settings import overlook_threads
 from tests.support import skips, waiting
 from tests.support.databases import FAST, Databases
+from tests.support.provisioners import Site
 from tests.support.servers import postgres_15_binaries
 from tests.support.waiting import Eventually
 
@@ -167,3 +170,9 @@ def own_valkey() -> Generator[EmbeddedValkey]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def site(migrated_url: str, kubernetes_double: KubernetesDouble, tmp_path: Path) -> Site:  # noqa: F811 - that fixture
+    """A PostgreSQL with tables and a Kubernetes double, for provisioners."""
+    return Site(migrated_url, kubernetes_double, tmp_path)

@@ -20,8 +20,9 @@ from benchmarks.results import Row, Summary
 from benchmarks.turns import in_turns
 from hotconfig.core.candidate import Blueprint
 from hotconfig.core.chain import Change, ChangeSet, Head, genesis
+from hotconfig.core.followed import Followed
 from hotconfig.core.judge import Loaded
-from hotconfig.core.line import Followed, Line
+from hotconfig.core.line import Line
 from hotconfig.core.wire import encode
 
 BOUND: Final = 1.10

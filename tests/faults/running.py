@@ -8,10 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -100,9 +99,8 @@ def complaints(errors: bytes) -> list[bytes]:
 def _end(program: subprocess.Popen[bytes]) -> None:
     if program.poll() is None:
         program.terminate()
-        deadline_s = time.monotonic() + 20
-        while program.poll() is None and time.monotonic() < deadline_s:
-            time.sleep(0.05)
+        with suppress(subprocess.TimeoutExpired):
+            program.wait(20)
     try:
         os.killpg(program.pid, signal.SIGKILL)
     except ProcessLookupError:

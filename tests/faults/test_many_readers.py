@@ -20,7 +20,7 @@ import redis
 from hotconfig import Timing
 from hotconfig.core.candidate import Blueprint
 from hotconfig.core.chain import Head
-from hotconfig.core.line import Followed
+from hotconfig.core.followed import Followed
 from hotconfig.core.ports import Answer
 from hotconfig.postgres.truth import PostgresReader
 from hotconfig.redis.subscribe import RedisSubscription

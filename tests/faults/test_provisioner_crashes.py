@@ -17,12 +17,22 @@ import psycopg
 import pytest
 
 from hotconfig.postgres.tenants import PostgresTenants
-from hotconfig.provisioner import Adoption, CreateOrganization, Provisioner, State
-from hotconfig.provisioner.errors import NamespaceConflictError
+from hotconfig.provisioner import Provisioner, State
 from hotconfig.provisioner.kubernetes.client import KubernetesClient
 from hotconfig.provisioner.template import ORG_ID
 from hotconfig.testing.kubernetes import KubernetesDouble
-from tests.support.provisioners import ACME, LARGER, NETWORK, UNPROBED, Site, until
+from tests.support.provisioners import ACME, NETWORK, UNPROBED, Site, until
+from tests.support.tenant_actions import (
+    adopt,
+    create,
+    offboard,
+    purge,
+    quota,
+    refused,
+    restore,
+    resume,
+    suspend,
+)
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
@@ -150,55 +160,13 @@ class Operation:
     right: Callable[[Site, str], None]
 
 
-def asking(slug: str, name: str) -> dict[str, Any]:
-    return {"by": "ann", "idempotency_key": f"{name}-{slug}", "wait_s": WAIT_S}
-
-
-async def create(provisioner: Provisioner, slug: str) -> None:
-    wanted = CreateOrganization(slug, "T", "t@t.example")
-    await provisioner.create_organization(wanted, **asking(slug, "create"))
-
-
-async def enlarge(provisioner: Provisioner, slug: str) -> None:
-    await provisioner.set_quota(slug, LARGER, **asking(slug, "quota"))
-
-
-async def suspend(provisioner: Provisioner, slug: str) -> None:
-    await provisioner.suspend(slug, **asking(slug, "suspend"))
-
-
-async def resume(provisioner: Provisioner, slug: str) -> None:
-    await provisioner.resume(slug, **asking(slug, "resume"))
-
-
-async def offboard(provisioner: Provisioner, slug: str) -> None:
-    await provisioner.offboard(slug, **asking(slug, "offboard"))
-
-
-async def restore(provisioner: Provisioner, slug: str) -> None:
-    await provisioner.restore(slug, **asking(slug, "restore"))
-
-
-async def purge(provisioner: Provisioner, slug: str) -> None:
-    await provisioner.purge(slug, **asking(slug, "purge"))
-
-
-async def adopt(provisioner: Provisioner, slug: str) -> None:
-    await provisioner.adopt(slug, policy=Adoption.ALWAYS, **asking(slug, "adopt"))
-
-
-async def refused(provisioner: Provisioner, slug: str) -> None:
-    with pytest.raises(NamespaceConflictError):
-        await create(provisioner, slug)
-
-
 def gone(site: Site, slug: str) -> None:
     assert site.double.get(f"/api/v1/namespaces/org-{slug}") is None
 
 
 OPERATIONS = [
     Operation("create", (), create, State.ACTIVE, lambda site, slug: site.assert_open(slug)),
-    Operation("quota", (create,), enlarge, State.ACTIVE, lambda site, slug: site.assert_open(slug, cpu="20")),
+    Operation("quota", (create,), quota, State.ACTIVE, lambda site, slug: site.assert_open(slug, cpu="20")),
     Operation("suspend", (create,), suspend, State.SUSPENDED, lambda site, slug: site.assert_cordoned(slug)),
     Operation("resume", (create, suspend), resume, State.ACTIVE, lambda site, slug: site.assert_open(slug)),
     Operation("offboard", (create,), offboard, State.OFFBOARDING, lambda site, slug: site.assert_isolated(slug)),

@@ -12,7 +12,7 @@ import pytest
 from hotconfig.provisioner import Bounds, CreateOrganization, Provisioner, Result, State
 from hotconfig.provisioner.errors import NamespaceConflictError
 from hotconfig.provisioner.model import ConditionKind
-from hotconfig.testing.kubernetes import Call, KubernetesDouble
+from hotconfig.testing.kubernetes import Call
 from tests.support.databases import Databases
 from tests.support.provisioners import ACME, BINDING, LARGER, UNPROBED, Site, acme, until
 
@@ -24,11 +24,6 @@ WAIT_S = 60.0
 @pytest.fixture(scope="module")
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@pytest.fixture
-def site(migrated_url: str, kubernetes_double: KubernetesDouble, tmp_path: Path) -> Site:
-    return Site(migrated_url, kubernetes_double, tmp_path)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import hotconfig
 from hotconfig.core.candidate import Blueprint
 from hotconfig.core.chain import Change
 from hotconfig.core.errors import NotStartedError, RetryableError
-from hotconfig.core.line import Followed
+from hotconfig.core.followed import Followed
 from hotconfig.core.status import State
 from hotconfig.runtime.dispatch import Dispatcher
 from hotconfig.runtime.follower import Follower

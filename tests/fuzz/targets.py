@@ -13,7 +13,8 @@ from hotconfig.core.candidate import Blueprint
 from hotconfig.core.chain import Change, ChangeSet, Head, genesis
 from hotconfig.core.declaration import settings
 from hotconfig.core.errors import DeclarationError, HotConfigError
-from hotconfig.core.line import Followed, Line
+from hotconfig.core.followed import Followed
+from hotconfig.core.line import Line
 from hotconfig.core.listeners import Changed
 from hotconfig.core.names import check_key, check_service, key_channel, parse_channel
 from hotconfig.core.outcomes import Applied, Duplicate, NeedsRead, Rejected, Stage, Stale

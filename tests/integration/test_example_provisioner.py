@@ -16,18 +16,12 @@ from typing import Any
 
 import pytest
 
-from hotconfig.testing.kubernetes import KubernetesDouble
 from tests.support.provisioners import ACME, Site
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(180)
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "embedded_provisioner"
 ANN = {"name": "Acme", "owner_email": "ann@acme.example"}
-
-
-@pytest.fixture
-def site(migrated_url: str, kubernetes_double: KubernetesDouble, tmp_path: Path) -> Site:
-    return Site(migrated_url, kubernetes_double, tmp_path)
 
 
 @pytest.fixture

@@ -30,11 +30,6 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-def site(migrated_url: str, kubernetes_double: KubernetesDouble, tmp_path: Path) -> Site:
-    return Site(migrated_url, kubernetes_double, tmp_path)
-
-
-@pytest.fixture
 async def provisioner(site: Site) -> AsyncGenerator[Provisioner]:
     async with site.provisioner() as made:
         yield made

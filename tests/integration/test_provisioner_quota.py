@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from hotconfig.provisioner import State
 from hotconfig.provisioner.model import ConditionKind
-from hotconfig.testing.kubernetes import KubernetesDouble
 from tests.support.provisioners import ACME, LARGER, QUOTA, Site, acme
 from tests.support.waiting import eventually
 
@@ -19,11 +16,6 @@ WAIT_S = 30.0
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@pytest.fixture
-def site(migrated_url: str, kubernetes_double: KubernetesDouble, tmp_path: Path) -> Site:
-    return Site(migrated_url, kubernetes_double, tmp_path)
 
 
 def watch_calls(site: Site) -> None:

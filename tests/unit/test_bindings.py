@@ -6,7 +6,8 @@ from pydantic import BaseModel
 
 from hotconfig.core.candidate import Blueprint
 from hotconfig.core.declaration import settings
-from hotconfig.core.line import Followed, Line
+from hotconfig.core.followed import Followed
+from hotconfig.core.line import Line
 from hotconfig.runtime.bindings import _describe
 from tests.support.chains import Truth
 

@@ -12,7 +12,8 @@ from hotconfig.core.blame import explained
 from hotconfig.core.candidate import Blueprint
 from hotconfig.core.chain import ChangeSet
 from hotconfig.core.declaration import settings
-from hotconfig.core.line import Followed, Line
+from hotconfig.core.followed import Followed
+from hotconfig.core.line import Line
 from hotconfig.core.outcomes import Rejected
 from hotconfig.runtime.records import log_rejected
 from tests.support import chains

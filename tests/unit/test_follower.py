@@ -18,7 +18,7 @@ from hotconfig.core.errors import (
     NotStartedError,
     SchemaMissingError,
 )
-from hotconfig.core.line import Followed
+from hotconfig.core.followed import Followed
 from hotconfig.core.listeners import Changed
 from hotconfig.core.status import State
 from hotconfig.runtime.follower import Follower

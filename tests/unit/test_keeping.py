@@ -14,8 +14,9 @@ from pydantic import BaseModel, Field
 import hotconfig
 from hotconfig.core.candidate import Blueprint
 from hotconfig.core.chain import Change
+from hotconfig.core.followed import Followed, StandIn, head_of
 from hotconfig.core.lastgood import REFRESH
-from hotconfig.core.line import Followed, Line, StandIn, head_of
+from hotconfig.core.line import Line
 from hotconfig.runtime import keeping
 from hotconfig.runtime.keeping import Keeper, Shelf
 from tests.support.fakes import MemoryTruth

@@ -11,7 +11,8 @@ from pydantic import BaseModel, Field, model_validator
 from hotconfig.core.candidate import Blueprint
 from hotconfig.core.chain import Change, ChangeSet, Head
 from hotconfig.core.declaration import settings
-from hotconfig.core.line import MAX_WAITING, Followed, Line, head_of
+from hotconfig.core.followed import Followed, head_of
+from hotconfig.core.line import MAX_WAITING, Line
 from hotconfig.core.listeners import Changed
 from hotconfig.core.live import current
 from hotconfig.core.outcomes import Applied, Duplicate, NeedsRead, Outcome, Rejected, Stage, Stale

@@ -12,9 +12,10 @@ from pydantic import BaseModel, Field
 import hotconfig
 from hotconfig.core.candidate import Blueprint
 from hotconfig.core.chain import Change, ChangeSet, Head
+from hotconfig.core.followed import Followed, StandIn, head_of
 from hotconfig.core.judge import Loaded
 from hotconfig.core.lastgood import fit_to_keep
-from hotconfig.core.line import Followed, Line, StandIn, head_of
+from hotconfig.core.line import Line
 from hotconfig.core.listeners import Changed
 from hotconfig.core.outcomes import Applied, Duplicate, NeedsRead, Outcome, Rejected, Stale
 from hotconfig.core.status import Origin

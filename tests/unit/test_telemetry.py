@@ -17,8 +17,9 @@ import hotconfig
 from hotconfig.core.candidate import Blueprint
 from hotconfig.core.chain import ChangeSet, genesis
 from hotconfig.core.errors import ConflictError
+from hotconfig.core.followed import Followed
 from hotconfig.core.judge import Loaded
-from hotconfig.core.line import Followed, Line
+from hotconfig.core.line import Line
 from hotconfig.core.observing import UNOBSERVED, Observer
 from hotconfig.core.outcomes import Applied, Outcome, Rejected, Stage
 from hotconfig.core.status import ServiceStatus, State, Status

@@ -19,8 +19,9 @@ from pydantic import BaseModel, Field, model_validator
 from hotconfig.core.candidate import Blueprint
 from hotconfig.core.chain import Change, Head, genesis
 from hotconfig.core.declaration import settings
+from hotconfig.core.followed import Followed
 from hotconfig.core.judge import Loaded
-from hotconfig.core.line import Followed, Line
+from hotconfig.core.line import Line
 from hotconfig.core.listeners import Changed, differing
 from hotconfig.core.outcomes import Applied, Duplicate, NeedsRead, Rejected, Stage, Stale
 from hotconfig.core.wire import messages

@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from hotconfig.cli.checks.finding import PROBLEM, Finding
 from hotconfig.cli.checks.local import check_installation
 from hotconfig.cli.command import Call, command
 from hotconfig.cli.connections import NO_LIBPQ, Connections
 from hotconfig.cli.exits import NO, OK
 from hotconfig.cli.output import STYLES
 from hotconfig.core.errors import ConfigurationError
+from hotconfig.core.finding import PROBLEM, Finding
 
 
 def add_to(app: typer.Typer) -> None:

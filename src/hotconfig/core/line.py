@@ -8,105 +8,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel
 
 from hotconfig.core.blame import explained
-from hotconfig.core.candidate import Blueprint, Built
-from hotconfig.core.chain import ChangeSet, Head, genesis
+from hotconfig.core.candidate import Built
+from hotconfig.core.chain import ChangeSet, Head
+from hotconfig.core.followed import Followed, StandIn
 from hotconfig.core.judge import Loaded, Reading, Verdict, applied, judge, judge_loaded, judge_whole
 from hotconfig.core.listeners import Changed, differing
 from hotconfig.core.live import new_live, swap
 from hotconfig.core.outcomes import Applied, Duplicate, NeedsRead, Outcome, Rejected, Stage, Stale
-from hotconfig.core.status import Origin
 from hotconfig.core.tracecontext import NO_TRACE
 from hotconfig.core.wire import Hint, Keyring, Undecodable, decode
 
 logger: Final = logging.getLogger("hotconfig.line")
 
-M = TypeVar("M", bound=BaseModel)
-
 OVERRIDER: Final = "hotconfig.testing"
 """Who made a change that is an override, or the end of one."""
 MAX_WAITING: Final = 64
 """How many change sets of one service may wait for their parents before PostgreSQL is asked instead."""
-
-
-@dataclass(frozen=True, slots=True)
-class StandIn:
-    """What a service shows until PostgreSQL answers: the texts of a head that somebody kept, or none at all.
-
-    ``withheld`` are keys that the kept texts lack, ``confirmed_at`` is when PostgreSQL last confirmed them.
-    """
-
-    head: Head | None = None
-    texts: Mapping[str, str | None] = field(default_factory=dict[str, "str | None"], repr=False)
-    withheld: frozenset[str] = frozenset()
-    confirmed_at: datetime | None = None
-
-    @property
-    def origin(self) -> Origin:
-        return Origin.DEFAULTS if self.head is None else Origin.LAST_KNOWN_GOOD
-
-
-@dataclass(slots=True)
-class Followed(Generic[M]):
-    """One service on the line, and where it stands.
-
-    ``head`` is the newest commit known here, with its ``texts``. ``shown`` is the commit that the live object shows;
-    it lags behind ``head`` only while what ``head`` says does not validate (``problems`` says why). ``inherited`` is
-    where the parent of a forked child stood.
-    """
-
-    blueprint: Blueprint[M]
-    lenient: bool = False
-    head: Head | None = None
-    texts: dict[str, str | None] = field(default_factory=dict[str, "str | None"], repr=False)
-    live: M | None = None
-    current: M | None = None
-    shown: Head | None = None
-    inherited: Head | None = None
-    problems: Mapping[str, str] = field(default_factory=dict[str, str])
-    unknown: frozenset[str] = frozenset()
-    replaced: frozenset[str] = frozenset()
-    accepted: list[ChangeSet] = field(default_factory=list[ChangeSet], repr=False)
-    waiting: dict[Head, ChangeSet] = field(default_factory=dict[Head, ChangeSet], repr=False)
-    base: dict[str, str | None] = field(default_factory=dict[str, "str | None"], repr=False)
-    echoes: set[str] = field(default_factory=set[str])
-    stand_in: StandIn | None = None
-    rewound: bool = False
-    overrides: Mapping[str, str | None] = field(default_factory=dict[str, "str | None"], repr=False)
-    beneath: tuple[M, Head | None] | None = None
-
-    # lenient: at the first load, keys that do not validate fall back to defaults; ``replaced`` are those. accepted:
-    # change sets that ``head`` and ``texts`` include already and the live object does not; ``base`` are the texts
-    # before the first of them. waiting: change sets by the parent that is missing here. echoes: keys whose plain
-    # message, still to come, will be empty and will prove nothing. stand_in: what is shown is not yet PostgreSQL's
-    # word. rewound: PostgreSQL went back, and what is shown has not followed yet, because it would not validate.
-    # overrides: texts that win over everything, in this process, for a while; beneath: the last good instance without
-    # them, and its head, for when they end.
-
-    @property
-    def service(self) -> str:
-        return self.blueprint.service
-
-    def reborn(self) -> Followed[M]:
-        """The same live object, to be loaded anew: whoever drove the line may have been stopped in the middle."""
-        return Followed(
-            self.blueprint,
-            self.lenient,
-            live=self.live,
-            current=self.current,
-            shown=self.shown,
-            stand_in=self.stand_in,
-            inherited=self.head or self.inherited,
-            rewound=self.rewound,
-            overrides=self.overrides,
-            beneath=self.beneath,
-        )
 
 
 class Line:
@@ -397,13 +320,6 @@ def _rejected(followed: Followed[Any], head: Head, problems: Mapping[str, str], 
     )
     revision = shown.revision if shown is not None else None
     return Rejected(followed.service, head.revision, Stage.VALIDATE, problems, why, revision, rewound)
-
-
-def head_of(followed: Followed[Any]) -> Head:
-    """Where a read should start from: the reader's head, or the service's beginning if it lacks anything."""
-    if followed.head is None or (followed.stand_in is not None and followed.stand_in.withheld):
-        return genesis(followed.service)
-    return followed.head
 
 
 def _reading(followed: Followed[Any], loaded: Loaded) -> Reading:

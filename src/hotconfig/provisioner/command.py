@@ -17,10 +17,10 @@ from typing import Any, Final
 import anyio
 
 from hotconfig.core.errors import ConfigurationError, HotConfigError, UsageError
+from hotconfig.core.finding import PROBLEM
 from hotconfig.core.tenants.states import LEASABLE
 from hotconfig.provisioner.arguments import parser
 from hotconfig.provisioner.doctor.diagnosing import diagnose
-from hotconfig.provisioner.doctor.finding import PROBLEM
 from hotconfig.provisioner.following import Asking, Result
 from hotconfig.provisioner.manifests import as_yaml, manifests
 from hotconfig.provisioner.model import Adoption, CreateOrganization, OperationKind, Planned, Quota

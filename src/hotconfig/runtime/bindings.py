@@ -26,7 +26,7 @@ from hotconfig.core.errors import (
     NotBoundError,
     UsageError,
 )
-from hotconfig.core.line import Followed
+from hotconfig.core.followed import Followed
 from hotconfig.core.problems import one_line
 from hotconfig.core.status import Origin, ServiceStatus
 from hotconfig.runtime.follower import Follower

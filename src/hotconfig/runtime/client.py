@@ -26,8 +26,8 @@ from hotconfig.core.errors import (
     RetryableError,
     WaitTimeoutError,
 )
+from hotconfig.core.followed import Followed
 from hotconfig.core.lastgood import StartPolicy
-from hotconfig.core.line import Followed
 from hotconfig.core.listeners import Changed
 from hotconfig.core.observing import UNOBSERVED, Observer
 from hotconfig.core.status import StateChanged, Status

@@ -22,7 +22,8 @@ from hotconfig.core.errors import (
     NotStartedError,
     RetryableError,
 )
-from hotconfig.core.line import Followed, Line, StandIn
+from hotconfig.core.followed import Followed, StandIn
+from hotconfig.core.line import Line
 from hotconfig.core.listeners import Changed
 from hotconfig.core.observing import UNOBSERVED, Observer
 from hotconfig.core.outcomes import Outcome, Rejected

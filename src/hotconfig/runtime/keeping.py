@@ -19,6 +19,7 @@ from hotconfig import files
 from hotconfig.core.candidate import Blueprint
 from hotconfig.core.chain import Head
 from hotconfig.core.errors import HotConfigError, LastKnownGoodError
+from hotconfig.core.followed import Followed
 from hotconfig.core.lastgood import (
     REFRESH,
     Origins,
@@ -29,7 +30,6 @@ from hotconfig.core.lastgood import (
     render,
     supersedes,
 )
-from hotconfig.core.line import Followed
 from hotconfig.runtime.bindings import schema_of
 
 logger: Final = logging.getLogger("hotconfig.keeping")

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from hotconfig.core.declaration import service_of
 from hotconfig.core.errors import InvalidValueError, NotBoundError
-from hotconfig.core.line import Followed
+from hotconfig.core.followed import Followed
 from hotconfig.core.live import is_sealed
 from hotconfig.core.problems import one_line
 from hotconfig.core.text import TextRules

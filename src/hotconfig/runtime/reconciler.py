@@ -14,7 +14,8 @@ from typing import Any
 from hotconfig.core.chain import Head
 from hotconfig.core.drift import DriftWatch
 from hotconfig.core.errors import ConfigurationError, HotConfigError
-from hotconfig.core.line import Followed, Line, head_of
+from hotconfig.core.followed import Followed, head_of
+from hotconfig.core.line import Line
 from hotconfig.core.outcomes import Applied, Duplicate, NeedsRead, Outcome, Stale
 from hotconfig.core.ports import Answer, Message, Notified
 from hotconfig.core.schedule import ReadSchedule

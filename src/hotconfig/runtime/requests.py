@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from hotconfig.core.line import Followed, StandIn
+from hotconfig.core.followed import Followed, StandIn
 from hotconfig.core.outcomes import Outcome
 
 

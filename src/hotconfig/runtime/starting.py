@@ -18,8 +18,8 @@ from typing import Any, Final, TypeVar, get_args
 from pydantic import BaseModel
 
 from hotconfig.core.errors import DatabaseUnavailableError, LastKnownGoodError, UsageError
+from hotconfig.core.followed import Followed, StandIn
 from hotconfig.core.lastgood import Record, Refusal, StartPolicy, refused
-from hotconfig.core.line import Followed, StandIn
 from hotconfig.core.outcomes import Rejected
 from hotconfig.core.problems import one_line
 from hotconfig.runtime.bindings import Binding, Bindings, schema_of

@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from hotconfig.core.candidate import Blueprint
 from hotconfig.core.chain import Change
 from hotconfig.core.errors import ConflictError, DatabaseUnavailableError, InvalidValueError, UsageError
+from hotconfig.core.followed import Followed
 from hotconfig.core.judge import applied
-from hotconfig.core.line import Followed
 from hotconfig.core.problems import MODEL_KEY, one_line
 from hotconfig.runtime.publishing import Commit, Publisher
 

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from hotconfig.core.errors import HotConfigError, InvalidStateError
-from hotconfig.core.line import Followed
+from hotconfig.core.followed import Followed
 from hotconfig.core.outcomes import Applied, Outcome, Rejected
 from hotconfig.core.problems import MODEL_KEY, one_line
 from hotconfig.runtime.requests import StandingIn

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from hotconfig.core import line, live
 from hotconfig.core.chain import ChangeSet
+from hotconfig.core.followed import Followed
 from hotconfig.core.judge import Verdict, judge
 from hotconfig.core.outcomes import NeedsRead, Outcome
 
@@ -18,7 +19,7 @@ from hotconfig.core.outcomes import NeedsRead, Outcome
 def no_gate() -> None:
     """Any signed change set is applied, whatever its parent is."""
 
-    def judge_nothing(self: line.Line, followed: line.Followed[Any], change_set: ChangeSet) -> Outcome | None:
+    def judge_nothing(self: line.Line, followed: Followed[Any], change_set: ChangeSet) -> Outcome | None:
         if followed.head is None:
             return NeedsRead(followed.service, "nothing loaded yet")
         self._accept(followed, change_set)
@@ -31,7 +32,7 @@ def cursor_first() -> None:
     """A change set that cannot be applied yet advances the head all the same."""
     honest = line.Line._judge
 
-    def advance_first(self: line.Line, followed: line.Followed[Any], change_set: ChangeSet) -> Outcome | None:
+    def advance_first(self: line.Line, followed: Followed[Any], change_set: ChangeSet) -> Outcome | None:
         if followed.head is not None and judge(change_set, followed.head) is Verdict.AHEAD:
             followed.head = change_set.head
             return NeedsRead(followed.service, "parent missing")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from typing import Any, Final
 
-from hotconfig.cli.checks.finding import Finding, ok
 from hotconfig.core.errors import ConfigurationError, HotConfigError
+from hotconfig.core.finding import Finding, ok
 from hotconfig.postgres.address import describe
 from hotconfig.postgres.connect import Session, open_session, translated
 from hotconfig.postgres.migrate import check_schema_name, migrations, pending

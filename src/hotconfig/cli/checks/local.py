@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Final
 
-from hotconfig.cli.checks.finding import Finding, ok
+from hotconfig.core.finding import Finding, ok
 
 OLDEST_LIBPQ: Final = 100_000
 

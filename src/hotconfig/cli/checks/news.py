@@ -9,10 +9,10 @@ from typing import Any, Final
 import redis
 from redis.exceptions import NoPermissionError
 
-from hotconfig.cli.checks.finding import Finding, ok
 from hotconfig.cli.checks.rounds import SERVICE, await_event
 from hotconfig.cli.checks.topology import check_topology
 from hotconfig.core.errors import AccessDeniedError, HotConfigError, RedisUnavailableError
+from hotconfig.core.finding import Finding, ok
 from hotconfig.core.ports import Confirmed
 from hotconfig.redis.connect import describe, open_client, translate
 from hotconfig.redis.subscribe import RedisSubscription

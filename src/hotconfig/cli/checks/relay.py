@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from hotconfig.cli.checks.finding import Finding, ok
 from hotconfig.core.errors import HotConfigError
+from hotconfig.core.finding import Finding, ok
 from hotconfig.postgres.relayed import find_leader
 
 CHECK: Final = "relay"

@@ -13,9 +13,9 @@ from typing import Final
 from pydantic import BaseModel
 
 from hotconfig.cli.catalog import DOCTOR
-from hotconfig.cli.checks.finding import Finding, ok
 from hotconfig.core.declaration import settings
 from hotconfig.core.errors import HotConfigError, RedisUnavailableError
+from hotconfig.core.finding import Finding, ok
 from hotconfig.core.names import key_channel
 from hotconfig.core.ports import Confirmed, Event, Message, Subscription
 

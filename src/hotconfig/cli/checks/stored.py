@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from hotconfig.cli.catalog import Service, find, services
-from hotconfig.cli.checks.finding import Finding, ok
 from hotconfig.core.errors import HotConfigError
+from hotconfig.core.finding import Finding, ok
 
 if TYPE_CHECKING:
     from hotconfig.postgres.truth import Archive

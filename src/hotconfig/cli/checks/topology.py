@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from hotconfig.cli.checks.finding import Finding, ok
 from hotconfig.core.errors import HotConfigError
+from hotconfig.core.finding import Finding, ok
 from hotconfig.redis.cluster import ClusterRoute
 from hotconfig.redis.connect import find_route
 from hotconfig.redis.route import Route

@@ -8,7 +8,7 @@ from os import PathLike
 from typing import Any, Final
 
 from hotconfig.core.errors import HotConfigError
-from hotconfig.provisioner.doctor.finding import Finding
+from hotconfig.core.finding import Finding
 from hotconfig.provisioner.errors import KubernetesDeniedError, KubernetesNotFoundError, KubernetesTrustError
 from hotconfig.provisioner.kubernetes.client import KubernetesClient
 from hotconfig.provisioner.manifests import POLICIES, PROVISIONER, PURGER, RBAC, provisioner_rules, purger_rules

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from hotconfig.core.errors import HotConfigError
+from hotconfig.core.finding import Finding
 from hotconfig.postgres.address import describe
 from hotconfig.postgres.connect import Session, open_session, translated
 from hotconfig.postgres.migrate import check_schema_name, migrations, pending
-from hotconfig.provisioner.doctor.finding import Finding
 
 OLDEST: Final = 140_000
 READ: Final = (

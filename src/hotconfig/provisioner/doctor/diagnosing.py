@@ -7,8 +7,8 @@ from os import PathLike
 
 from anyio import to_thread
 
+from hotconfig.core.finding import Finding
 from hotconfig.provisioner.doctor.database import check_database
-from hotconfig.provisioner.doctor.finding import Finding
 
 
 async def diagnose(

@@ -1,4 +1,4 @@
-"""What a check found."""
+"""What a check of a doctor found, and what to do about it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ PROBLEM: Final = "problem"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check's result: what was looked at, how it is, what was found, and what to do about it."""
+    """One check's result: what was looked at, how it is, what was found, and what to do about it.
+
+    ``problem``: the work cannot be done; ``note``: it can, but know this.
+    """
 
     check: str
     state: State
