@@ -556,6 +556,29 @@ def reborn(rig: Rig) -> Followed[Any]:
     return rig.followed
 
 
+def test_a_child_that_is_forked_while_its_parent_goes_back_says_so_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig()
+    rig.hear(rig.truth.commit(threshold="0.1"), rig.truth.commit(threshold="0.2"))
+    rig.truth.restore(1)
+    rig.truth.commit(threshold="0.3")
+
+    def fork(*_: object) -> None:
+        raise ForkedError
+
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr("hotconfig.core.line.swap", fork)
+        with pytest.raises(ForkedError):
+            rig.load()
+    reborn(rig)
+    rig.told.clear()
+    rig.load()
+    assert [(change.new.threshold, change.rewound) for change in rig.told] == [(0.3, True)]
+
+
+class ForkedError(Exception):
+    """What the parent was about to do, the child does anew."""
+
+
 def test_a_forked_child_does_not_go_back_with_a_standby_that_lags_behind_its_parent() -> None:
     rig = Rig()
     rig.hear(rig.truth.commit(threshold="0.1"), rig.truth.commit(threshold="0.2"))

@@ -124,7 +124,7 @@ class Line:
         followed.overrides, followed.beneath = dict(texts), (beneath, head) if texts else None
         if head == followed.head:
             followed.problems = {}  # if there were any, an override was to blame that has ended
-            story, followed.rewound = story._replace(rewound=followed.rewound), False
+            story = story._replace(rewound=followed.rewound)
         self._swap(followed, new, head, story)
         return None
 
@@ -237,13 +237,12 @@ class Line:
         followed.unknown, followed.problems, followed.replaced = built.unknown, built.problems, built.replaced
         if built.instance is None:
             return _rejected(followed, head, built.problems, rewound=story.rewound)
-        went_back, followed.rewound = followed.rewound, False
         old = followed.current
         if old is None or followed.live is None:
             followed.live = new_live(built.instance)
             followed.current, followed.shown = built.instance, head
             return Applied(followed.service, head.revision, followed.blueprint.keys, first=True)
-        keys = self._swap(followed, built.instance, head, story._replace(rewound=went_back))
+        keys = self._swap(followed, built.instance, head, story._replace(rewound=followed.rewound))
         return Applied(
             followed.service,
             head.revision,
@@ -270,6 +269,8 @@ class Line:
                 Changed(followed.service, old, new, keys, revision, story.by, story.reason, story.at, story.rewound)
             )
         followed.current = new
+        if story.rewound:
+            followed.rewound = False  # only now: it is told again, too, by whoever takes up an interrupted line
         return keys
 
 
