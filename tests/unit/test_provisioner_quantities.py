@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hotconfig.provisioner.errors import InvalidQuantityError
@@ -24,9 +24,14 @@ quantities = st.builds(
 
 @settings(deadline=None)
 @given(quantities)
+@example(Quantity(5000 * NANOS, "binary"))
 def test_writing_and_reading_back_is_the_identity(quantity: Quantity) -> None:
-    assert Quantity.parse(str(quantity)) == quantity
-    assert str(Quantity.parse(str(quantity))) == str(quantity)
+    text = str(quantity)
+    assert Quantity.parse(text) == quantity
+    settled = str(Quantity.parse(text))
+    assert str(Quantity.parse(settled)) == settled
+    # What no binary suffix fits is written without one, and then read as decimal: 5000 of either kind is 5k.
+    assert settled == text or (quantity.form == "binary" and text.isdigit())
 
 
 @settings(deadline=None)
