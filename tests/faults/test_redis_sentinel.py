@@ -59,7 +59,7 @@ def test_a_killed_master_is_left_for_the_promoted_one(migrated_url: str, watched
         eventually(lambda: both.shows(missed), ROLES_S)
         both.hears()
         old.start()  # comes back as a master, until the Sentinels tell it that it is none
-        eventually(lambda: watched.role(old) == "slave", ROLES_S)
+        eventually(watched.roles_agree, ROLES_S)
         both.hears()
         both.assert_nothing_invented()
 
@@ -76,7 +76,7 @@ def test_a_frozen_master_is_left_and_does_not_win_anybody_back(migrated_url: str
         eventually(lambda: both.shows(missed), ROLES_S)
         both.hears()
         old.thaw()
-        eventually(lambda: watched.role(old) == "slave", ROLES_S)
+        eventually(watched.roles_agree, ROLES_S)
         both.hears()
         both.assert_nothing_invented()
 

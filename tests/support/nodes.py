@@ -19,6 +19,7 @@ from tests.support.servers import postgres_15_binaries
 from tests.support.waiting import eventually
 
 _BASE_BACKUP_WITHIN_S = 60.0
+_PATIENCE_S = 20
 
 
 class Primary(EmbeddedPostgres):
@@ -113,9 +114,9 @@ def ask(url: str, statement: str) -> object:
 
 
 def together(*urls: str, attrs: str | None = None) -> str:
-    """One URL for several servers with the same users, as libpq wants it."""
+    """One URL for several servers with the same users, as libpq wants it. A busy one is not passed over."""
     parts = [conninfo.conninfo_to_dict(url) for url in urls]
     login = f"{parts[0]['user']}:{parts[0]['password']}"
     hosts = ",".join(f"{each['host']}:{each['port']}" for each in parts)
-    query = f"?target_session_attrs={attrs}" if attrs else ""
-    return f"postgresql://{login}@{hosts}/{parts[0]['dbname']}{query}"
+    query = f"connect_timeout={_PATIENCE_S}" + (f"&target_session_attrs={attrs}" if attrs else "")
+    return f"postgresql://{login}@{hosts}/{parts[0]['dbname']}?{query}"

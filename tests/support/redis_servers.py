@@ -212,6 +212,16 @@ class Watched:
         except (redis.RedisError, OSError):
             return ""
 
+    def roles_agree(self) -> bool:
+        """Whether the Sentinels' master and its replica take themselves for what they are.
+
+        Which of the two is the master is not asked: a busy machine may have made the Sentinels change their minds.
+        """
+        master = self.master
+        return [self.role(server) for server in self.servers] == [
+            "master" if server is master else "slave" for server in self.servers
+        ]
+
     def start(self) -> None:
         """Start everything, and wait until a failover would work."""
         for server in self.servers:
