@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 import psutil
 
 from hotconfig.embedded import EmbeddedPostgres, EmbeddedValkey
-from tests.soak.slope import slope_of
+from tests.soak.slope import Slope, drift_of, slope_of
 from tests.support.databases import FAST, Databases
 from tests.support.storm import Blower, change_sets, commit_many, keyring, news
 
 GROWTH_PER_CHANGE = 1.0
-"""Bytes: a megabyte in a million changes. Less than that is not told from the allocator's own comings and goings."""
+"""Bytes: a megabyte in a million changes. What malloc keeps of what was given back to it comes and goes by more."""
 
 
 class Sample(NamedTuple):
@@ -96,23 +96,24 @@ def soak(database_url: str, redis_url: str, changes: int, batch: int) -> list[Sa
 def report(samples: list[Sample], took_s: float) -> bool:
     """Tell, and judge."""
     half = samples[len(samples) // 2 :]
-    slope = slope_of([one.changes for one in half], [one.rss for one in half])
-    blocks = slope_of([one.changes for one in half], [one.inside["blocks"] for one in half])
+    changes = [one.changes for one in half]
+    rss = drift_of(changes, [one.rss for one in half])
     first, last = samples[0], samples[-1]
     counted = {name: last.inside[name] for name in ("messages", "applied", "told", "reads", "rejected", "line_errors")}
     print(f"{last.changes:,} changes in {took_s:.0f} s ({last.changes / took_s:,.0f}/s); the reader counted {counted}")  # noqa: T201
     print(f"RSS {first.rss / 1e6:.1f} MB after the first batch, {last.rss / 1e6:.1f} MB at the end")  # noqa: T201
-    print(  # noqa: T201
-        f"slope over the second half: {slope.value:+.3f} bytes per change, 95 % between {slope.low:+.3f} and "
-        f"{slope.high:+.3f} ({len(half)} samples)"
-    )
-    print(  # noqa: T201
-        f"memory blocks of the interpreter: {first.inside['blocks']:,} → {last.inside['blocks']:,}; per 1,000 changes "
-        f"{blocks.value * 1000:+.4f}, 95 % between {blocks.low * 1000:+.4f} and {blocks.high * 1000:+.4f}"
-    )
+    print(f"over the second half ({len(half)} samples), RSS: {_shown(rss)} bytes per change")  # noqa: T201
+    for name, unit in (("malloc", "bytes in use by malloc"), ("blocks", "memory blocks of the interpreter")):
+        if last.inside[name] is not None:
+            slope = slope_of(changes, [one.inside[name] for one in half])
+            print(f"{unit}: {first.inside[name]:,} → {last.inside[name]:,}, {_shown(slope)} per change")  # noqa: T201
     print(f"threads {first.threads} → {last.threads}, descriptors {first.descriptors} → {last.descriptors}")  # noqa: T201
-    steady = slope.low <= 0 or slope.value < GROWTH_PER_CHANGE
+    steady = rss.low <= 0 or rss.value < GROWTH_PER_CHANGE
     return steady and (last.threads, last.descriptors) == (first.threads, first.descriptors)
+
+
+def _shown(slope: Slope) -> str:
+    return f"{slope.value:+.4f} (95 % between {slope.low:+.4f} and {slope.high:+.4f})"
 
 
 def main() -> int:

@@ -5,6 +5,7 @@ Answers each revision that it is given on a line of its own with what it looks l
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import logging
@@ -16,6 +17,25 @@ from hotconfig import Timing
 from tests.integration.settings import AISettings
 
 RECONCILE_S = 1.0
+
+
+class _Mallinfo(ctypes.Structure):
+    """``struct mallinfo2`` of glibc's malloc.h."""
+
+    _fields_ = [(name, ctypes.c_size_t) for name in (
+        *("arena", "ordblks", "smblks", "hblks", "hblkhd"), *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+    )]  # fmt: skip
+
+
+def malloc_in_use() -> int | None:
+    """Bytes that were asked for and not given back, in all arenas; None where the C library does not tell."""
+    try:
+        ask = ctypes.CDLL(None).mallinfo2
+    except (AttributeError, OSError):
+        return None
+    ask.restype = _Mallinfo
+    found = ask()
+    return int(found.uordblks) + int(found.hblkhd)
 
 
 def main() -> None:
@@ -34,6 +54,7 @@ def main() -> None:
             gc.collect()
             blocks = sys.getallocatedblocks()
             document = {"told": told, "model": ai.model, "threads": threading.active_count(), "blocks": blocks}
+            document["malloc"] = malloc_in_use()
             print(json.dumps(document | dict(client.status().counters)), flush=True)  # noqa: T201
 
 
