@@ -31,6 +31,7 @@ from hotconfig.provisioner.observation import (
     Answer,
     Apply,
     Claim,
+    Enforce,
     FillStatus,
     Glance,
     Known,
@@ -44,7 +45,7 @@ from hotconfig.provisioner.observation import (
     Step,
 )
 from hotconfig.provisioner.steps import decide
-from hotconfig.provisioner.template import DENY_ALL, MANAGER, QUOTA, Key, Manifest, TenantTemplate, key_of
+from hotconfig.provisioner.template import DENY_ALL, MANAGER, QUOTA, Key, Manifest, TenantTemplate, key_of, with_status
 
 Object = dict[str, Any]
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -83,6 +84,9 @@ class Cluster:
                 return self._claim(manifest)
             case Apply(manifest=manifest):
                 return self._apply(manifest)
+            case Enforce(manifest=manifest):
+                made = self._apply(manifest)
+                return made if in_force(made) else self._fill(with_status(made))
             case FillStatus(manifest=manifest):
                 return self._fill(manifest)
             case Remove(key=key, namespace=name, uid=uid):

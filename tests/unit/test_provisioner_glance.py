@@ -47,7 +47,7 @@ def test_an_unknown_tenants_quota_takes_a_glance_at_whose_it_is() -> None:
     row, cluster = made(remembers=False)
     ask_for(row, "20")
     work(row, cluster, TEMPLATE)
-    assert carried_out(cluster) == ["Glance", "Apply", "FillStatus"]
+    assert carried_out(cluster) == ["Glance", "Enforce"]
     assert row.organization.settled
 
 

@@ -27,6 +27,7 @@ from hotconfig.provisioner.model import ConditionKind, OperationKind, Probe, Quo
 from hotconfig.provisioner.observation import (
     Apply,
     Claim,
+    Enforce,
     FillStatus,
     Look,
     Observation,
@@ -81,14 +82,13 @@ def test_a_new_tenant_is_claimed_fenced_and_only_then_opened_in_three_round_trip
             seen = seen.after(step, cluster.carry_out(step))
     assert [kinds(wave) for wave in waves] == [
         ["Claim"],
-        ["Apply"] * 6,
-        ["FillStatus"],
+        ["Enforce", "Apply", "Apply", "Apply", "Apply", "Apply"],
         ["Apply"],
         ["ProbeIsolation"],
     ]
-    names = [step.manifest["metadata"]["name"] for step in waves[1] if isinstance(step, Apply)]
-    assert names == ["org-acme", QUOTA, "hotconfig-limits", "default", DENY_ALL, ALLOW_DNS]
-    (binding,) = waves[3]
+    names = [step.manifest["metadata"]["name"] for step in waves[1] if isinstance(step, Apply | Enforce)]
+    assert names == [QUOTA, "hotconfig-limits", "default", DENY_ALL, ALLOW_DNS, "org-acme"]
+    (binding,) = waves[2]
     assert isinstance(binding, Apply)
     assert binding.manifest["metadata"]["name"] == ADMIN
     progress = decide(row.organization, seen, TEMPLATE, now=NOW).progress
@@ -379,7 +379,7 @@ def test_a_status_that_never_follows_is_pending_not_done() -> None:
     assert progress is not None
     assert progress.conditions is not None
     assert (progress.state, progress.conditions[0].kind) == (None, ConditionKind.UPDATE_PENDING)
-    assert len([step for step in cluster.carried_out if isinstance(step, FillStatus)]) == 3
+    assert len([step for step in cluster.carried_out if isinstance(step, Enforce | FillStatus)]) == 4
     assert BINDING not in cluster.objects["org-acme"]
 
 
@@ -463,7 +463,7 @@ def test_a_quota_that_overlooks_pods_is_made_anew() -> None:
     row, cluster = made()
     cluster.objects["org-acme"][Key("ResourceQuota", QUOTA)]["spec"]["scopes"] = ["BestEffort"]
     settle(row, cluster, TEMPLATE)
-    assert kinds(cluster.carried_out)[:3] == ["Look", "Remove", "Apply"]
+    assert kinds(cluster.carried_out)[:3] == ["Look", "Remove", "Enforce"]
     assert "scopes" not in cluster.objects["org-acme"][Key("ResourceQuota", QUOTA)]["spec"]
 
 
@@ -543,13 +543,13 @@ def test_a_plan_tells_everything_and_does_nothing() -> None:
     lines = plan(Row.new().organization, Observation(), TEMPLATE, now=NOW)
     assert [(line.verb, line.kind, line.name) for line in lines] == [
         ("create", "Namespace", "org-acme"),
-        ("apply", "Namespace", "org-acme"),
         ("apply", "ResourceQuota", QUOTA),
+        ("fill status", "ResourceQuota", QUOTA),
         ("apply", "LimitRange", "hotconfig-limits"),
         ("apply", "ServiceAccount", "default"),
         ("apply", "NetworkPolicy", DENY_ALL),
         ("apply", "NetworkPolicy", ALLOW_DNS),
-        ("fill status", "ResourceQuota", QUOTA),
+        ("apply", "Namespace", "org-acme"),
         ("apply", "RoleBinding", ADMIN),
     ]
     row, cluster = made()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from hotconfig.provisioner.drift import in_force
 from hotconfig.provisioner.errors import (
     KubernetesConflictError,
     KubernetesDeniedError,
@@ -23,6 +24,7 @@ from hotconfig.provisioner.observation import (
     Answer,
     Apply,
     Claim,
+    Enforce,
     FillStatus,
     Glance,
     Look,
@@ -34,7 +36,7 @@ from hotconfig.provisioner.observation import (
     Step,
 )
 from hotconfig.provisioner.probes import probe_isolation
-from hotconfig.provisioner.template import FENCE_KINDS, QUOTA, TenantTemplate
+from hotconfig.provisioner.template import FENCE_KINDS, QUOTA, TenantTemplate, with_status
 from hotconfig.provisioner.together import side_by_side
 
 INSIDE: Final = (*FENCE_KINDS, "RoleBinding")
@@ -91,7 +93,9 @@ class Hands:
         except KubernetesNotFoundError:
             return ()
 
-    async def _do(self, organization: Organization, step: Step) -> Answer:  # noqa: PLR0911 - one for each kind of step
+    async def _do(  # noqa: C901, PLR0911 - one for each kind of step
+        self, organization: Organization, step: Step
+    ) -> Answer:
         match step:
             case Look(namespace=namespace):
                 return await self.look(namespace)
@@ -103,6 +107,9 @@ class Hands:
                 return await self._claim(manifest)
             case Apply(manifest=manifest):
                 return await self.kube.apply(manifest)
+            case Enforce(manifest=manifest):
+                quota = await self.kube.apply(manifest)
+                return quota if in_force(quota) else await self._fill_status(with_status(quota))
             case FillStatus(manifest=manifest):
                 return await self._fill_status(manifest)
             case Remove(key=key, namespace=namespace, uid=uid):

@@ -54,6 +54,17 @@ class Apply:
 
 
 @dataclass(frozen=True, slots=True)
+class Enforce:
+    """``apply`` the quota; unless it is in force then, ``replace_status`` of it, while the fences are still being made.
+
+    Answer: the object as the last of the two returned it.
+    """
+
+    manifest: Manifest
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class FillStatus:
     """``replace_status`` of the quota. Answer: the object; on ``KubernetesConflictError`` what ``get`` returns then."""
 
@@ -89,7 +100,7 @@ class ProbeIsolation:
 STATUS: Final = Key("ResourceQuota", "status")
 """Under which the writing of quota status is counted."""
 
-Step = Look | Glance | Renew | Claim | Apply | FillStatus | Remove | RemoveNamespace | ProbeIsolation
+Step = Look | Glance | Renew | Claim | Apply | Enforce | FillStatus | Remove | RemoveNamespace | ProbeIsolation
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +162,7 @@ class Observation:
                 return Observation()
             case _:
                 pass
-        if isinstance(step, Claim | Apply | FillStatus) and isinstance(answer, Mapping):
+        if isinstance(step, Claim | Apply | Enforce | FillStatus) and isinstance(answer, Mapping):
             return self._with(step, answer)
         raise TypeError(f"{type(step).__name__} is not answered with {type(answer).__name__}")
 
@@ -162,11 +173,11 @@ class Observation:
             return None
         return Known(self.namespace["metadata"]["uid"], quota["metadata"]["uid"])
 
-    def _with(self, step: Claim | Apply | FillStatus, live: Manifest) -> Observation:
+    def _with(self, step: Claim | Apply | Enforce | FillStatus, live: Manifest) -> Observation:
         if isinstance(step, Claim):
             return replace(self, looked=True, namespace=live, objects={}, claims=self.claims + 1)
         key = key_of(step.manifest)
-        counted = key if isinstance(step, Apply) else STATUS
+        counted = STATUS if isinstance(step, FillStatus) else key
         seen = replace(self, attempts={**self.attempts, counted: self.attempts.get(counted, 0) + 1})
         if key.kind == "Namespace":
             return replace(seen, namespace=live)

@@ -10,6 +10,7 @@ from hotconfig.provisioner.model import IsolationReceipt, Organization, Planned
 from hotconfig.provisioner.observation import (
     Apply,
     Claim,
+    Enforce,
     FillStatus,
     Glance,
     Look,
@@ -22,7 +23,7 @@ from hotconfig.provisioner.observation import (
     Step,
 )
 from hotconfig.provisioner.steps import decide
-from hotconfig.provisioner.template import ORG_ID, TenantTemplate
+from hotconfig.provisioner.template import ORG_ID, TenantTemplate, with_status
 
 
 def plan(
@@ -49,6 +50,9 @@ def _planned(step: Step) -> Iterator[Planned]:
             yield Planned("create", "Namespace", manifest["metadata"]["name"], "is missing")
         case Apply(manifest=manifest, why=why):
             yield Planned("apply", manifest["kind"], manifest["metadata"]["name"], why)
+        case Enforce(manifest=manifest, why=why):
+            yield from _planned(Apply(manifest, why))
+            yield from _planned(FillStatus(manifest))
         case FillStatus(manifest=manifest):
             yield Planned("fill status", manifest["kind"], manifest["metadata"]["name"], "is not in force")
         case Remove(key=key, why=why):
@@ -64,6 +68,8 @@ def _imagined(seen: Observation, step: Step, organization: Organization, now: da
     match step:
         case Look() | Glance() | Renew():
             return seen.after(step, Seen(None))
+        case Enforce(manifest=manifest):
+            return _imagined(seen, FillStatus(with_status(manifest)), organization, now)
         case Claim(manifest=manifest) | Apply(manifest=manifest) | FillStatus(manifest=manifest):
             uid = manifest["metadata"].get("uid", "planned")
             annotations = {ORG_ID: str(organization.uid)}

@@ -8,6 +8,7 @@ from hotconfig.provisioner.model import Organization
 from hotconfig.provisioner.observation import (
     Apply,
     Claim,
+    Enforce,
     FillStatus,
     Glance,
     Look,
@@ -35,7 +36,7 @@ def told(step: Step) -> str:  # noqa: PLR0911 - one for each kind of step
             return f"claimed namespace {manifest['metadata']['name']}"
         case Renew(namespace=manifest):
             return f"applied namespace {manifest['metadata']['name']} and its quota"
-        case Apply(manifest=manifest, why=why):
+        case Apply(manifest=manifest, why=why) | Enforce(manifest=manifest, why=why):
             return f"applied {manifest['kind']} {manifest['metadata']['name']}{f': {why}' if why else ''}"
         case FillStatus():
             return "put the quota in force"

@@ -35,6 +35,7 @@ from hotconfig.provisioner.model import Adoption, Condition, ConditionKind, Orga
 from hotconfig.provisioner.observation import (
     STATUS,
     Apply,
+    Enforce,
     FillStatus,
     Observation,
     ProbeIsolation,
@@ -127,8 +128,8 @@ class _Work(Round):
         return self._repair(wanted) or self._probe() or self._settle(condition)
 
     def _repair(self, wanted: Desired) -> Decision | None:
-        """Fences side by side; then the quota in force; then the binding; each only when the one before stands."""
-        if steps := (*self._name(wanted), *self._fence(wanted)):
+        """Fences side by side, the quota in force among them; then the binding, only when all that stands."""
+        if steps := (*self._fence(wanted), *self._name(wanted)):  # what takes two round trips is begun first
             return self._attempt(steps)
         if decision := self._enforce(wanted):
             return decision
@@ -139,7 +140,8 @@ class _Work(Round):
 
     def _attempt(self, steps: tuple[Step, ...]) -> Decision | None:
         """Do it, unless it was done before in this round and did not help."""
-        tried = [key_of(s.manifest) for s in steps if isinstance(s, Apply) and self._is_futile(key_of(s.manifest))]
+        keys = [key_of(step.manifest) for step in steps if isinstance(step, Apply | Enforce)]
+        tried = [key for key in keys if self._is_futile(key)]
         if not tried:
             return Decision(steps) if steps else None
         names = ", ".join(f"{kind} {name}" for kind, name in tried)
@@ -169,7 +171,8 @@ class _Work(Round):
             if live is not None and any(each.replace for each in found.differences):
                 yield self._remove(key_of(manifest), live, found.why)
             elif not found.same:
-                yield Apply(manifest, found.why)
+                make = Enforce if manifest["kind"] == "ResourceQuota" else Apply
+                yield make(manifest, found.why)
         kept = {key_of(manifest) for manifest in wanted.behind_the_gate}
         for key, live in (self.seen.objects or {}).items():
             if key.kind == "NetworkPolicy" and key not in kept and self._made_by_us(live):

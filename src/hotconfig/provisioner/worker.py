@@ -21,7 +21,7 @@ from hotconfig.provisioner.drift import overused
 from hotconfig.provisioner.errors import LeaseLostError
 from hotconfig.provisioner.failures import after_failure
 from hotconfig.provisioner.model import Lease, Organization, Progress
-from hotconfig.provisioner.observation import Apply, Known, Observation, Remove, Step
+from hotconfig.provisioner.observation import Apply, Enforce, Known, Observation, Remove, Step
 from hotconfig.provisioner.progress import Tell, news, nobody, told
 from hotconfig.provisioner.rounds import Decision
 from hotconfig.provisioner.rows import TenantRows
@@ -30,6 +30,7 @@ from hotconfig.provisioner.template import MANAGER, QUOTA, Key
 
 LEASE_S: Final = 30.0
 """Longer than a few calls that time out: what holds it also makes it last."""
+_REPAIRING: Final = Apply | Enforce | Remove
 REMEMBERED: Final = 10_000
 """Organizations whose UIDs a worker remembers, at about 300 bytes each."""
 
@@ -153,7 +154,7 @@ class Worker:
             now.tell(told(step))
             now.seen = now.seen.after(step, answer)
         now.deleted |= decision.deletes
-        now.repairs += [f"{_named(step)} {step.why}" for step in decision.steps if isinstance(step, Apply | Remove)]
+        now.repairs += [f"{_named(step)} {step.why}" for step in decision.steps if isinstance(step, _REPAIRING)]
 
     async def _record(self, now: _Round, progress: Progress) -> bool:
         operation = now.organization.operation
@@ -170,7 +171,7 @@ class Worker:
 
 def _named(step: Step) -> str:
     match step:
-        case Apply(manifest=manifest):
+        case Apply(manifest=manifest) | Enforce(manifest=manifest):
             return f"{manifest['kind']} {manifest['metadata']['name']}"
         case Remove(key=key):
             return f"{key.kind} {key.name}"
