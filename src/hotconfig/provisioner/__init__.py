@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hotconfig.provisioner.following import Asking as Asking
     from hotconfig.provisioner.following import Result as Result
     from hotconfig.provisioner.kubernetes.client import KubernetesClient as KubernetesClient
     from hotconfig.provisioner.model import Adoption as Adoption
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _HOME = {
     "KubernetesClient": "kubernetes.client",
     "Adoption": "model",
+    "Asking": "following",
     "CreateOrganization": "model",
     "IsolationReceipt": "model",
     "Operation": "model",

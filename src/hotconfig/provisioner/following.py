@@ -39,7 +39,7 @@ LONGEST_PAUSE_S: Final = 0.5
 
 
 class Asking(TypedDict, total=False):
-    """What every request says beside what it wants."""
+    """What every request says beside what it wants; for the signature of functions that pass it on."""
 
     by: Required[str]
     """Who asks, for the histories."""
