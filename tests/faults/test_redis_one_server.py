@@ -167,8 +167,10 @@ def test_nothing_leaks_however_often_the_subscribers_are_cut_off(
         before = _footprint(process)
         _cut(both, server, times)
         both.hears()
-        threads, descriptors, memory = _footprint(process)
-        assert (threads, descriptors) == before[:2]
+        # The writer, which has LISTEN as its second way in, may be letting go of that still.
+        eventually(lambda: process.num_fds() <= before[1], PATIENCE_S, message="no descriptor is left open")
+        threads, _, memory = _footprint(process)
+        assert threads == before[0]
         assert memory - before[2] < 8 * 2**20
 
 
