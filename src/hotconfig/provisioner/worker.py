@@ -30,7 +30,6 @@ from hotconfig.provisioner.template import MANAGER, QUOTA, Key
 
 LEASE_S: Final = 30.0
 """Longer than a few calls that time out: what holds it also makes it last."""
-_REPAIRING: Final = Apply | Enforce | Remove
 REMEMBERED: Final = 10_000
 """Organizations whose UIDs a worker remembers, at about 300 bytes each."""
 
@@ -154,7 +153,8 @@ class Worker:
             now.tell(told(step))
             now.seen = now.seen.after(step, answer)
         now.deleted |= decision.deletes
-        now.repairs += [f"{_named(step)} {step.why}" for step in decision.steps if isinstance(step, _REPAIRING)]
+        repairs = (step for step in decision.steps if isinstance(step, Apply | Enforce | Remove))
+        now.repairs += [f"{_named(step)} {step.why}" for step in repairs]
 
     async def _record(self, now: _Round, progress: Progress) -> bool:
         operation = now.organization.operation
