@@ -119,8 +119,8 @@ def test_while_a_thread_is_dead_the_follower_says_so(world: World, monkeypatch: 
     world.follower.catch_up(world.followed, 1, 0.0)
     eventually(lambda: not world.follower.alive, DEADLINE_S)
     monkeypatch.undo()
+    world.truth.commit("ai", Change("threshold", "0.9"))  # told by nobody, found because the line asks anew
     world.follower.mend()  # as every call of the client does: both may be dead
-    world.truth.commit("ai", Change("threshold", "0.9"))
     eventually(lambda: world.follower.alive and live.threshold == 0.9, DEADLINE_S)
 
 
