@@ -73,7 +73,7 @@ def kinds(steps: Sequence[Step]) -> list[str]:
 # one tenant from nothing ------------------------------------------------------------------------------------
 
 
-def test_a_new_tenant_is_claimed_fenced_and_only_then_opened_in_three_round_trips() -> None:
+def test_a_new_tenant_is_claimed_fenced_and_only_then_opened() -> None:
     row, cluster, seen = Row.new(), Cluster(controller=False), Observation()
     waves: list[list[Step]] = []
     while steps := decide(row.organization, seen, TEMPLATE, now=NOW).steps:
