@@ -80,13 +80,16 @@ async def test_the_claim_comes_first_and_the_gate_last(site: Site, provisioner: 
     assert site.double.log.calls(method="DELETE") == []
 
 
-async def test_a_tenant_takes_four_round_trips_in_sequence(site: Site, provisioner: Provisioner) -> None:
-    site.double.pace.is_running = False  # so that it is always the provisioner that fills the quota's status
-    site.double.faults.latency_s = 0.3
+@pytest.mark.parametrize("is_running", [False, True], ids=["no controller", "the controller is first"])
+async def test_a_tenant_takes_four_round_trips_in_sequence(
+    site: Site, provisioner: Provisioner, is_running: bool
+) -> None:
+    site.double.pace.is_running = is_running
+    site.double.faults.latency_s = 0.3  # some 30 times what the controller takes to fill the quota's status
     site.double.log.clear()
     await create(provisioner)
     assert site.double.log.rounds() == 4, "claim, fences, the quota in force, the gate"
-    assert len(site.double.log) == 9
+    assert len(site.double.log) == 10
 
 
 async def test_without_a_controller_manager_the_quota_is_in_force_all_the_same(

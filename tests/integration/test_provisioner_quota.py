@@ -18,19 +18,20 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def watch_calls(site: Site) -> None:
-    site.double.pace.is_running = False  # so that it is always the provisioner that fills the quota's status
+def watch_calls(site: Site, *, is_running: bool = False) -> None:
+    site.double.pace.is_running = is_running  # False: it is always the provisioner that fills the quota's status
     site.double.faults.latency_s = 0.3
     site.double.log.clear()
 
 
-async def test_in_force_after_two_round_trips_where_the_tenant_is_known(site: Site) -> None:
+@pytest.mark.parametrize("is_running", [False, True], ids=["no controller", "the controller is first"])
+async def test_in_force_after_two_round_trips_where_the_tenant_is_known(site: Site, is_running: bool) -> None:
     async with site.provisioner() as provisioner:
         await provisioner.create_organization(acme(), by="ann", wait_s=WAIT_S)
-        watch_calls(site)
+        watch_calls(site, is_running=is_running)
         result = await provisioner.set_quota("acme", LARGER, by="ann", wait_s=WAIT_S)
     assert result.finished
-    assert (site.double.log.rounds(), len(site.double.log)) == (2, 3), "namespace and quota, then its status"
+    assert (site.double.log.rounds(), len(site.double.log)) == (2, 4), "namespace and quota, then its status"
     site.double.faults.clear()
     site.assert_open(cpu="20")
 
@@ -42,7 +43,7 @@ async def test_a_program_that_never_saw_the_tenant_takes_one_more_for_a_glance(s
         watch_calls(site)
         assert (await provisioner.set_quota("acme", LARGER, by="ann", wait_s=WAIT_S)).finished
     looked = [call for call in site.double.log.calls() if call.path != "/version"]
-    assert [call.method for call in looked] == ["GET", "GET", "PATCH", "PUT"]
+    assert [call.method for call in looked] == ["GET", "GET", "PATCH", "PUT", "GET"]
     site.double.faults.clear()
     site.assert_open(cpu="20")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from hotconfig.provisioner.drift import in_force
 from hotconfig.provisioner.errors import (
@@ -129,11 +129,21 @@ class Hands:
             return None
 
     async def _fill_status(self, manifest: Manifest) -> Manifest:
+        """In one round trip, also where the controller was first: what it wrote is read while ours is under way."""
+        write, read = partial(self._write_status, manifest), partial(self._read, manifest)
+        answers = await side_by_side([write, read])
+        newer = (each for each in answers if _version(each) != _version(manifest))
+        return next(newer, None) or await read()
+
+    async def _write_status(self, manifest: Manifest) -> Manifest:
         try:
             return await self.kube.replace_status(manifest)
         except KubernetesConflictError:  # the controller was first
-            metadata = manifest["metadata"]
-            return await self.kube.get(manifest["kind"], metadata["name"], namespace=metadata["namespace"])
+            return manifest
+
+    async def _read(self, manifest: Manifest) -> Manifest:
+        metadata = manifest["metadata"]
+        return await self.kube.get(manifest["kind"], metadata["name"], namespace=metadata["namespace"])
 
     async def _delete(self, kind: str, name: str, namespace: str | None, uid: str) -> None:
         if self.purger is None:
@@ -146,3 +156,7 @@ class Hands:
             await self.purger.delete(kind, name, namespace=namespace, uid=uid)
         except KubernetesNotFoundError:
             return
+
+
+def _version(manifest: Manifest) -> Any:
+    return manifest["metadata"]["resourceVersion"]

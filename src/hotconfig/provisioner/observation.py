@@ -66,7 +66,7 @@ class Enforce:
 
 @dataclass(frozen=True, slots=True)
 class FillStatus:
-    """``replace_status`` of the quota. Answer: the object; on ``KubernetesConflictError`` what ``get`` returns then."""
+    """``replace_status`` of the quota, ``get`` beside it. Answer: the object; if another was first, what was read."""
 
     manifest: Manifest
 
