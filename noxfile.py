@@ -1,4 +1,4 @@
-"""All checks, each in its own environment. ``nox`` runs lint, types and tests, ``nox --list`` lists all."""
+"""All checks, each in its own environment. ``nox`` runs lint, types, wheel and tests, ``nox --list`` lists all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import nox
 
 nox.options.default_venv_backend = "virtualenv"
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["lint", "types", "tests"]
+nox.options.sessions = ["lint", "types", "wheel", "tests"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -15,6 +15,8 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
 NOT_SHIPPED: Final = {"__pycache__", ".hypothesis"}
+CARRIED: Final = {"src/hotconfig": "hotconfig", "benchmarks": "hotconfig/_suite/benchmarks"}
+"""Where the directories of the source stand in the wheel; see pyproject.toml."""
 SDIST_NEEDS: Final = ("pyproject.toml", "noxfile.py", "README.md", "LICENSE", "CHANGELOG.md", "tests/conftest.py")
 
 
@@ -67,13 +69,14 @@ def wheel_findings(directory: Path) -> Iterator[str]:
     held = contents(path)
     package = {name: text for name, text in held.items() if name.startswith("hotconfig/")}
     source = {
-        file.relative_to(ROOT / "src").as_posix(): file.read_bytes()
-        for file in (ROOT / "src" / "hotconfig").rglob("*")
+        f"{inside}/{file.relative_to(ROOT / outside).as_posix()}": file.read_bytes()
+        for outside, inside in CARRIED.items()
+        for file in (ROOT / outside).rglob("*")
         if file.is_file() and not NOT_SHIPPED & set(file.parts)
     }
     for name in sorted(source.keys() | package.keys()):
         if source.get(name) != package.get(name):
-            yield f"the wheel and src/ do not agree on {name}"
+            yield f"the wheel and the source do not agree on {name}"
     rest = [name for name in held if not name.startswith("hotconfig/") and ".dist-info/" not in name]
     yield from (f"the wheel would install {name}" for name in rest)
     yield from metadata_findings(next(text for name, text in held.items() if name.endswith(".dist-info/METADATA")))
