@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import socket
 import statistics
 import threading
 from collections.abc import Iterator
@@ -67,6 +68,27 @@ def test_within_a_second_of_its_return_a_new_change_is_seen_every_time(migrated_
             took_s.append(monotonic() - begun_s)
     print(f"{RESTARTS} restarts: p50 {statistics.median(took_s):.3f} s, max {max(took_s):.3f} s")  # noqa: T201
     assert max(took_s) < 1.0, took_s
+
+
+def test_a_name_that_leads_to_another_server_is_looked_up_anew(
+    migrated_url: str, server: RedisProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leads_to = {"redis.acme.example": server.host}
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *rest, **named: resolve(leads_to.get(host, host), *rest, **named)
+    )
+    with (
+        RedisProcess(tmp_path / "moved", host="127.0.0.2", port=server.port) as moved,
+        pair(migrated_url, server.url.replace(server.address, f"redis.acme.example:{server.port}")) as both,
+    ):
+        both.hears()
+        server.kill()
+        eventually(both.is_away, PATIENCE_S)
+        leads_to["redis.acme.example"] = moved.host
+        both.hears()
+        assert "hotconfig-reader" in {each["name"] for each in moved.client().client_list()}
+        both.assert_nothing_invented()
 
 
 def test_a_server_that_is_not_there_at_the_start_is_taken_up_when_it_comes(

@@ -51,8 +51,11 @@ class RedisProcess:
         password: str = PASSWORD,
         sentinel: bool = False,
         tls: Path | None = None,
+        host: str = HOST,
+        port: int | None = None,
     ) -> None:
-        self.port = free_port()
+        self.host = host
+        self.port = port or free_port()
         self.password = password
         self.tls = tls
         self._sentinel = sentinel
@@ -74,7 +77,7 @@ class RedisProcess:
 
     @property
     def address(self) -> str:
-        return f"{HOST}:{self.port}"
+        return f"{self.host}:{self.port}"
 
     @property
     def url(self) -> str:
@@ -125,7 +128,7 @@ class RedisProcess:
             own = {"ssl_certfile": str(self.tls / "server.pem"), "ssl_keyfile": str(self.tls / "server.key")}
             options |= {"ssl": True, "ssl_ca_certs": str(self.tls / "ca.pem"), "ssl_check_hostname": False, **own}
         return redis.Redis(
-            HOST,
+            self.host,
             self.port,
             username=user,
             password=user or self.password or None,
@@ -150,7 +153,7 @@ class RedisProcess:
         os.kill(self._process.pid, number)
 
     def _own_lines(self) -> Iterator[str]:
-        yield from (f"bind {HOST}", "daemonize no", f"dir {self._directory}", "protected-mode no")
+        yield from (f"bind {self.host}", "daemonize no", f"dir {self._directory}", "protected-mode no")
         if self.tls is None:
             yield f"port {self.port}"
         else:
