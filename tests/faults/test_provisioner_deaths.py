@@ -217,8 +217,8 @@ def traces(graveyard: Graveyard, slug: str) -> Traces:
 
 
 def _event(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A repair says what it did, and one that was interrupted did only a part."""
-    return (row[0], None, *row[2:]) if row[0] == "repaired" else row
+    """A repair says what it did; one that was interrupted did a part, or all without having written it down."""
+    return ("repaired", None, *row[2:]) if row[0] in {"repaired", "resumed"} else row
 
 
 def _objects(double: KubernetesDouble, slug: str) -> Iterator[dict[str, Any]]:

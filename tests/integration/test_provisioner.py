@@ -11,6 +11,7 @@ import anyio
 import psycopg
 import pytest
 
+from hotconfig.postgres.tenants import PostgresTenants
 from hotconfig.provisioner import (
     Adoption,
     CreateOrganization,
@@ -32,7 +33,7 @@ from hotconfig.provisioner.errors import (
     WrongStateError,
 )
 from hotconfig.provisioner.kubernetes.client import KubernetesClient
-from hotconfig.provisioner.model import ConditionKind, OperationState
+from hotconfig.provisioner.model import ConditionKind, Lease, OperationState
 from hotconfig.testing.kubernetes import PROVISIONER_RULES, KubernetesDouble, Rule
 from tests.support.provisioners import ACME, BINDING, LARGER, NETWORK, QUOTA, Site, acme, key, until
 
@@ -359,6 +360,24 @@ async def test_drift_is_found_by_six_lists_and_repaired(site: Site, provisioner:
     site.assert_open()
     (repaired,) = [past for past in await provisioner.history("acme") if past.event == "repaired"]
     assert any("hotconfig-deny-all" in line for line in repaired.detail["objects"])
+    assert (await provisioner.reconcile_once()).worked == ()
+
+
+async def test_a_lease_that_a_dead_worker_left_is_let_go_and_the_history_says_so(
+    site: Site, provisioner: Provisioner
+) -> None:
+    await create(provisioner)
+    rows = PostgresTenants(site.database_url, schema="hotconfig")
+    try:
+        assert await rows.lease(Lease("dead", 0.2), slug="acme")
+        assert (await provisioner.reconcile_once()).worked == (), "it may still live"
+        await anyio.sleep(0.25)
+        found = await provisioner.reconcile_once()
+    finally:
+        await rows.close()
+    assert (found.worked, found.drifted) == (("acme",), ())
+    assert (await provisioner.get("acme")).lease_owner is None
+    assert (await provisioner.history("acme"))[0].event == "resumed"
     assert (await provisioner.reconcile_once()).worked == ()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -58,6 +58,7 @@ class Reconciled:
 @dataclass(slots=True)
 class _Cycle:
     braked: Braked
+    left_behind: frozenset[str]
     worked: dict[str, Worked] = field(default_factory=dict[str, Worked])
 
 
@@ -71,16 +72,17 @@ class Reconciler:
         self._most_rows: int | None = None
 
     async def once(self) -> Reconciled:
-        """One cycle: find drift, work on what is due and what drifted.
+        """One cycle: find drift, work on what is due, what drifted, and what a worker that died may have repaired.
 
         Raises:
             DatabaseUnavailableError, AccessDeniedError, SchemaMissingError: and nothing was done.
         """
         organizations = await self._worker.rows.list()
         managed = [each for each in organizations if each.state is not State.UNMANAGED]
-        cycle = _Cycle(self._brake(managed))
-        drifted, unavailable = await self._drifted(managed)
-        await self._work(cycle, drifted)
+        settled = [each for each in managed if each.state in LEASABLE and each.settled]
+        cycle = _Cycle(self._brake(managed), frozenset(each.slug for each in settled if each.is_left_behind))
+        drifted, unavailable = await self._drifted(settled)
+        await self._work(cycle, [*drifted, *sorted(cycle.left_behind)])
         return Reconciled(
             rows=len(managed),
             worked=tuple(sorted(cycle.worked)),
@@ -117,9 +119,8 @@ class Reconciler:
         self._most_rows = max(len(managed), self._most_rows or 0)
         return braked
 
-    async def _drifted(self, managed: Iterable[Organization]) -> tuple[list[str], str]:
+    async def _drifted(self, settled: Sequence[Organization]) -> tuple[list[str], str]:
         # Also those that somebody has: he may have died, and who still has a lease keeps it.
-        settled = [each for each in managed if each.state in LEASABLE and each.settled]
         if not settled:
             return [], ""
         kube, template = self._worker.hands.kube, self._worker.hands.template
@@ -138,14 +139,14 @@ class Reconciler:
                 found.append(each.slug)
         return found, ""
 
-    async def _work(self, cycle: _Cycle, drifted: list[str]) -> None:
-        """First what is due, then what drifted, so many at a time."""
-        left = iter(drifted)
+    async def _work(self, cycle: _Cycle, named: list[str]) -> None:
+        """First what is due, then the named ones, so many at a time."""
+        names = iter(named)
 
         async def one() -> None:
             while await self._next(cycle, None):
                 pass
-            for slug in left:
+            for slug in names:
                 if slug not in cycle.worked:
                     await self._next(cycle, slug)
 
@@ -160,8 +161,11 @@ class Reconciler:
                 return False
             cycle.worked[organization.slug] = Worked(organization)
             may_delete = organization.slug in cycle.braked.allowed
+            resumes = organization.slug in cycle.left_behind
             try:
-                cycle.worked[organization.slug] = await self._worker.work(organization, lease, may_delete=may_delete)
+                cycle.worked[organization.slug] = await self._worker.work(
+                    organization, lease, may_delete=may_delete, resumes=resumes
+                )
             except LeaseLostError:
                 logger.info("organization %s: another worker goes on", organization.slug)
             return True

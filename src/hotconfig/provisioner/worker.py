@@ -56,6 +56,7 @@ class _Round:
     may_delete: bool
     kept_at: float
     was_settled: bool
+    resumes: bool
     seen: Observation
     tell: Tell
     repairs: list[str] = field(default_factory=list[str])
@@ -100,9 +101,18 @@ class Worker:
         return Lease(f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}", self.lease_s)
 
     async def work(
-        self, organization: Organization, lease: Lease, *, may_delete: bool = False, tell: Tell = nobody
+        self,
+        organization: Organization,
+        lease: Lease,
+        *,
+        may_delete: bool = False,
+        resumes: bool = False,
+        tell: Tell = nobody,
     ) -> Worked:
         """Do what can be done now, and let the lease go. Errors of Kubernetes are recorded, not raised.
+
+        With ``resumes``, a worker died while it looked after this settled organization: the history says so, since that
+        one may have repaired something and not have written it down.
 
         Raises:
             LeaseLostError: another worker goes on; or something else was asked for meanwhile.
@@ -110,7 +120,7 @@ class Worker:
         """
         settled = organization.settled
         seen = Observation(known=self.memory.of(organization.slug))
-        now = _Round(organization, lease, may_delete, anyio.current_time(), settled, seen, tell)
+        now = _Round(organization, lease, may_delete, anyio.current_time(), settled, resumes, seen, tell)
         try:
             while not await self._advance(now):
                 pass
@@ -160,8 +170,11 @@ class Worker:
         operation = now.organization.operation
         by = MANAGER if now.was_settled or operation is None else operation.by
         progress = replace(progress, by=progress.by or by)
-        if progress.release and now.was_settled and now.repairs and progress.event is None:
-            progress = replace(progress, event="repaired", detail={"objects": now.repairs})
+        if progress.release and now.was_settled and progress.event is None:
+            if now.repairs:
+                progress = replace(progress, event="repaired", detail={"objects": now.repairs})
+            elif now.resumes:
+                progress = replace(progress, event="resumed")
         before = now.organization
         now.organization = await self.rows.record(now.organization, now.lease.owner, progress)
         for line in news(before, now.organization):

@@ -171,6 +171,11 @@ class Organization:
         return self.next_attempt_at is not None and self.next_attempt_at <= self.read_at
 
     @property
+    def is_left_behind(self) -> bool:
+        """Whether a worker's lease had run out when this was read: it died midway, and nobody went on yet."""
+        return self.lease_owner is not None and self.lease_until is not None and self.lease_until <= self.read_at
+
+    @property
     def settled(self) -> bool:
         """Whether everything that was asked for has been carried out."""
         return self.observed_generation >= self.generation
