@@ -24,13 +24,13 @@ django.setup()
 from django.test import Client
 
 asked = {"name": "Initech", "owner_email": "ann@initech.example"}
-made = Client().post("/tenants/initech", asked)
+made = Client().post("/tenants/initech", asked, headers={"Idempotency-Key": "signup-1"})
 for _ in range(600):
     if made.status_code != 202:
         break
-    made = Client().post("/tenants/initech", asked)
+    made = Client().post("/tenants/initech", asked, headers={"Idempotency-Key": "signup-1"})
 assert (made.status_code, made.json()["state"]) == (201, "active"), made.content
-assert Client().post("/tenants/kube-evil", asked).status_code == 409
+assert Client().post("/tenants/kube-evil", asked, headers={"Idempotency-Key": "signup-2"}).status_code == 409
 assert Client().get("/tenants/initech").status_code == 405
 print("asked")
 """
@@ -59,7 +59,8 @@ assert listening.wait(60)
 
 
 def ask(method, path):
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method)
+    headers = {"Idempotency-Key": "signup-1"}
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method, headers=headers)
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, json.load(answer)
@@ -76,7 +77,8 @@ for _ in range(600):
     code, made = ask("PUT", path)
 assert (code, made["state"]) == (201, "active"), (code, made)
 assert ask("GET", "/operations/" + made["operation"])[1]["state"] == "done"
-assert ask("PUT", path.replace("initech?", "globex?"))[0] == 409, "the plain script made it"
+assert ask("PUT", path.replace("initech?", "globex?"))[0] == 409, "the key is another request's"
+assert ask("PUT", path.replace("initech?", "kube-evil?"))[0] == 422
 server.should_exit = True
 thread.join(60)
 assert not thread.is_alive()

@@ -188,6 +188,15 @@ def test_an_unknown_service_is_refused_with_its_likeness_unless_created(cli: Cli
     assert "--create" in ran.err
 
 
+def test_quotas_of_organizations_are_not_set_for_everybody(cli: Cli) -> None:
+    ran = cli("set", "k8s", "quota_storage=20Gi", "--create")
+    assert ran.code == 2
+    assert "hotconfig-provisioner quota ORGANIZATION" in ran.err
+    assert cli("set", "k8s", "nodes=3", "--create").code == 0
+    assert cli("delete", "k8s", "nodes").code == 0
+    assert "hotconfig-provisioner get ORGANIZATION" in cli("get", "k8s").err
+
+
 def test_without_a_registered_class_it_is_said_that_nothing_was_checked(cli: Cli) -> None:
     ran = cli("set", "ai", "a=1", "--create")
     assert "nothing could be checked" in ran.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from hotconfig.provisioner import (
     CreateOrganization,
     Provisioner,
     Quota,
+    Reconciled,
     Result,
     State,
     SyncProvisioner,
@@ -29,6 +31,7 @@ from hotconfig.provisioner.errors import (
     KubernetesUnavailableError,
     NamespaceConflictError,
     NameTakenError,
+    TemplateError,
     UnknownOrganizationError,
     WrongStateError,
 )
@@ -381,6 +384,54 @@ async def test_a_lease_that_a_dead_worker_left_is_let_go_and_the_history_says_so
     assert (await provisioner.reconcile_once()).worked == ()
 
 
+async def test_a_template_that_fails_for_one_tenant_leaves_the_others_to_be_looked_after(site: Site) -> None:
+    plans: dict[str, tuple[Any, ...]] = {"acme": (), "beta": ()}
+    template = TenantTemplate(probe=False, extra=lambda organization: plans[organization.slug])
+    async with Provisioner(site.database_url, site.kubeconfig, template=template) as provisioner:
+        await create(provisioner)
+        await create(provisioner, CreateOrganization("beta", "Beta", "b@b.example"))
+        for slug in ("acme", "beta"):
+            await provisioner.set_quota(slug, LARGER, by="ann", wait_s=0)
+        del plans["acme"]
+        assert (await provisioner.reconcile_once()).worked == ("acme", "beta")
+        assert (await provisioner.get("beta")).settled
+        (told,) = (await provisioner.get("acme")).conditions
+        assert (told.kind, told.reason) == (ConditionKind.DRIFT, "Template")
+        assert told.message == "the template's extra failed for 'acme': KeyError: 'acme'"
+        with pytest.raises(TemplateError, match="for 'gamma': KeyError"):
+            await create(provisioner, CreateOrganization("gamma", "Gamma", "c@c.example"))
+        plans["acme"] = ()
+
+        async def settled() -> bool:
+            await provisioner.reconcile_once()
+            return (await provisioner.get("acme")).settled
+
+        await until(settled)
+
+
+async def test_reconciling_goes_on_when_what_stood_in_its_way_is_mended(
+    site: Site, provisioner: Provisioner, caplog: pytest.LogCaptureFixture
+) -> None:
+    await create(provisioner)
+    cycles: list[Reconciled] = []
+
+    async def failed() -> bool:
+        return "a cycle could not be made" in caplog.text
+
+    async def made() -> bool:
+        return bool(cycles)
+
+    with psycopg.connect(site.database_url, autocommit=True) as connection:
+        connection.execute("ALTER SCHEMA hotconfig RENAME TO elsewhere")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(provisioner.run, interval_s=0.02, on_cycle=cycles.append))
+            await until(failed)
+            assert cycles == []
+            connection.execute("ALTER SCHEMA elsewhere RENAME TO hotconfig")
+            await until(made)
+            tasks.cancel_scope.cancel()
+
+
 async def test_a_namespace_that_somebody_deleted_is_made_anew(site: Site, provisioner: Provisioner) -> None:
     await create(provisioner)
     assert site.double.request("DELETE", ACME).code == 200
@@ -471,6 +522,14 @@ async def test_a_kubeconfig_that_cannot_be_used_is_told(site: Site, tmp_path: Pa
     with pytest.raises(KubernetesTrustError) as caught:
         KubernetesClient(broken)
     assert "canary" not in str(caught.value)
+    for text in ("", "[]", "a: [", "text"):
+        broken.write_text(text, encoding="utf-8")
+        with pytest.raises(KubernetesTrustError, match="Check the path"):
+            KubernetesClient(broken)
+    with pytest.raises(KubernetesTrustError, match="lists are not read"):
+        KubernetesClient(f"{broken}{os.pathsep}{broken}")
+    with pytest.raises(KubernetesTrustError, match="Outside of a pod"):
+        KubernetesClient(None)
     async with Provisioner(site.database_url, site.kubeconfig) as provisioner:
         assert await provisioner.list() == ()
 
@@ -489,6 +548,15 @@ async def test_an_untrusted_server_and_a_silent_one_are_told_apart(site: Site, t
     with pytest.raises(KubernetesUnavailableError, match="did not answer"):
         await slow.get("Namespace", "default", namespace=None)
     await slow.close()
+
+
+async def test_a_server_that_is_away_is_named_with_the_reason(site: Site) -> None:
+    client = KubernetesClient(site.kubeconfig)
+    server = site.double.url.removeprefix("https://").removeprefix("http://")
+    site.double.stop()
+    with pytest.raises(KubernetesUnavailableError, match=f"{server} did not answer .*: Connection refused"):
+        await client.get("Namespace", "default", namespace=None)
+    await client.close()
 
 
 async def test_more_than_one_page_is_listed_whole(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,6 +67,14 @@ async def test_every_bad_request_is_a_typed_error_and_changes_nothing(provisione
         with pytest.raises(kind, match=said):
             await ask(provisioner)
         assert (await provisioner.get("acme"), await provisioner.history("acme")) == before, number
+
+
+async def test_an_argument_that_no_request_takes_is_named(provisioner: Provisioner) -> None:
+    suspend: Any = provisioner.suspend
+    with pytest.raises(TypeError, match="idempotncy_key: a request takes by, idempotency_key"):
+        await suspend("acme", by="ann", idempotncy_key="k")
+    with pytest.raises(TypeError, match="missing keyword argument by"):
+        await suspend("acme")
 
 
 @pytest.mark.parametrize("slug", ["kube-evil", "default", "x" * 60, "Acme", "-a", "\u0430cme"])

@@ -62,6 +62,39 @@ def test_errors_say_what_to_do(
     assert site.double.get(ACME) is None
 
 
+def test_what_became_of_a_tenant_and_what_protects_it(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--json", *CREATE]) == 0
+    assert run(["protect", "acme", "--by", "ann", "--reason", "audit"]) == 0
+    assert run(["offboard", "acme", "--by", "ann"]) == 2
+    assert "protected" in capsys.readouterr().err
+    assert run(["unprotect", "acme", "--by", "ann"]) == 0
+    capsys.readouterr()
+    assert run(["--json", "history", "acme"]) == 0
+    events = [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()]
+    assert events[-2:] == ["active", "create"]
+    assert run(["--json", "probe", "acme"]) == 0, "nobody may impersonate here, so there is no breach either"
+    assert json.loads(capsys.readouterr().out)["probes"]
+
+
+def test_a_cycle_that_could_not_look_for_drift_is_no_success(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*CREATE]) == 0
+    site.double.stop()
+    assert run(["reconcile"]) == 4
+    assert "unavailable=" in capsys.readouterr().out
+
+
+def test_a_plan_with_nothing_in_it_says_so(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*CREATE]) == 0
+    capsys.readouterr()
+    assert run(["plan", "acme"]) == 0
+    assert capsys.readouterr().err == "acme: nothing would change\n"
+
+
+def test_the_manifests_name_the_role_that_may_be_bound(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--json", "manifests", "--cluster-role", "team-edit"]) == 0
+    assert '"resourceNames": ["team-edit"]' in capsys.readouterr().out
+
+
 def test_the_manifests_come_as_one_stream(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["manifests", "--image", "registry.example/hotconfig:1"]) == 0
     assert "registry.example/hotconfig:1" in capsys.readouterr().out

@@ -28,7 +28,7 @@ def test_every_exported_name_is_there() -> None:
     import hotconfig.provisioner as package
 
     names = [name for name in dir(package) if name[0].isupper() and name not in {"TYPE_CHECKING", "Any"}]
-    assert len(names) == 18
+    assert len(names) == 20
     assert all(getattr(package, name).__name__ == name for name in names)
     with pytest.raises(AttributeError):
         _ = package.Nothing

@@ -57,6 +57,11 @@ T = TypeVar("T")
 JSON: Any = Json  # mypy takes Json[...] for a type only in annotations
 
 
+class Halves(Enum):
+    HALF = 0.5
+    WHOLE = 1
+
+
 class Plain(Enum):
     ONE = 1
     WORD = "word"
@@ -186,9 +191,17 @@ ROUND_TRIPS = [
     (Number, Number.ZERO, "0"),
     (Plain, Plain.WORD, "word"),
     (Plain, Plain.EMPTY, ""),
-    (Plain, Plain.ONE, "!json 1"),
+    (Plain, Plain.ONE, "1"),
+    (Plain | None, Plain.ONE, "1"),
     (Literal["a", 1, True], "a", "a"),
-    (Literal["a", 1], 1, "!json 1"),
+    (Literal["a", 1], 1, "1"),
+    (Literal["1", 1], 1, "!json 1"),
+    (Literal["1", 1], "1", "1"),
+    (Literal[True, "auto"], True, "true"),
+    (Literal[True, 1], 1, "1"),
+    (Literal[True, 1], True, "true"),
+    (Literal[1] | str, 1, "!json 1"),
+    (Halves, Halves.HALF, "0.5"),
     (Right, Right.READ | Right.WRITE, "!json 3"),
     (int | str, 5, "!json 5"),
     (int | str, "5", "5"),

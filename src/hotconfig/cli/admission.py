@@ -127,15 +127,15 @@ class _Root:
         return {**self.properties[key], "$defs": self._defs}
 
 
-def readings(text: str) -> Iterator[Any]:
-    """What the text may mean, the likeliest first."""
+def readings(text: str, *, words: bool = True) -> Iterator[Any]:
+    """What the text may mean, the likeliest first; with ``words``, also what pydantic takes for booleans."""
     body = text.removeprefix(_ESCAPE)
     for read in (json.loads, int, float):
         try:
             yield read(body)
         except (ValueError, RecursionError):
             continue
-    if (word := text.strip().lower()) in _WORDS:
+    if words and (word := text.strip().lower()) in _WORDS:
         yield _WORDS[word]
     yield text
 
@@ -143,7 +143,7 @@ def readings(text: str) -> Iterator[Any]:
 def _refusal(schema: Schema, text: str | None) -> str:
     """Why no reading fits, without the value; empty if one does."""
     validator: Any = validator_for(schema, default=jsonschema.Draft202012Validator)(schema)
-    meant = [None] if text is None else list(readings(text))
+    meant = [None] if text is None else list(readings(text, words=_takes_words(schema)))
     errors: list[Any] = []
     for value in meant:
         found = list(validator.iter_errors(value))
@@ -154,6 +154,14 @@ def _refusal(schema: Schema, text: str | None) -> str:
         return "must not be NULL"
     telling = next((error for error in errors if _tells(error)), None)
     return _reason(telling) if telling is not None else f"must be of type {_type_of(schema) or 'as registered'}"
+
+
+def _takes_words(schema: Schema) -> bool:
+    """Whether a boolean is asked for, and not one that is listed: of those only ``true`` and ``false`` are read."""
+    defs: Schema = schema.get("$defs") or {}
+    whole = _resolved(schema, defs)
+    options = [_resolved(option, defs) for option in whole.get("anyOf") or whole.get("oneOf") or [whole]]
+    return any(not option.keys() & {"enum", "const"} for option in options)
 
 
 def _tells(error: Any) -> bool:

@@ -12,6 +12,7 @@ from hotconfig.cli.command import Call, command
 from hotconfig.cli.exits import NO, OK
 from hotconfig.cli.output import NULL, STYLES, WITHHELD, cell, shown
 from hotconfig.core.chain import Recorded
+from hotconfig.core.tenants.records import QUOTA_SERVICE
 
 if TYPE_CHECKING:
     from hotconfig.postgres.truth import Archive
@@ -52,7 +53,13 @@ def _print_texts(call: Call, found: Service) -> None:
         return
     call.out.table(("KEY", "VALUE"), [(key, cell(text)) for key, text in found.texts.items()])
     if not found.texts:
-        call.out.note(f"service {found.name!r} has no stored values; its programs run on their defaults")
+        call.out.note(f"service {found.name!r} has no stored values{_instead(found)}")
+
+
+def _instead(found: Service) -> str:
+    if found.name == QUOTA_SERVICE:
+        return " for everybody; those of an organization are shown by: hotconfig-provisioner get ORGANIZATION"
+    return "; its programs run on their defaults"
 
 
 def _print_text(call: Call, found: Service, key: str) -> None:

@@ -19,6 +19,7 @@ from hotconfig.cli.output import WITHHELD, cell
 from hotconfig.core.chain import Change
 from hotconfig.core.errors import UsageError
 from hotconfig.core.names import check_key
+from hotconfig.core.tenants.records import QUOTA_KEYS, QUOTA_SERVICE
 from hotconfig.runtime.timing import Timing
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def set_(  # noqa: PLR0913 - a command has as many parameters as options
     what the programs said they take.
     """
     changes = parse(words, null=null)
+    _refuse_quotas(service, changes)
     who = _story(by, reason)
     with call.connections.archive() as archive:
         found = find(archive, service, create=create, way_out=_CREATE)
@@ -146,6 +148,14 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # in a container under a number that has no name; which of the two depends on Python
         return f"uid{os.getuid()}"
+
+
+def _refuse_quotas(service: str, changes: Iterable[Change]) -> None:
+    if service == QUOTA_SERVICE and (keys := [change.key for change in changes if change.key in QUOTA_KEYS]):
+        raise UsageError(
+            f"{', '.join(keys)} of service {service!r} belong to organizations: a value for all changes no quota. "
+            "Use: hotconfig-provisioner quota ORGANIZATION"
+        )
 
 
 def _admit(call: Call, found: Service, changes: Iterable[Change], *, create: bool) -> None:

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from hotconfig.provisioner.following import Result as Result
     from hotconfig.provisioner.kubernetes.client import KubernetesClient as KubernetesClient
     from hotconfig.provisioner.model import Adoption as Adoption
+    from hotconfig.provisioner.model import Condition as Condition
     from hotconfig.provisioner.model import CreateOrganization as CreateOrganization
     from hotconfig.provisioner.model import IsolationReceipt as IsolationReceipt
     from hotconfig.provisioner.model import Operation as Operation
     from hotconfig.provisioner.model import OperationKind as OperationKind
     from hotconfig.provisioner.model import Organization as Organization
+    from hotconfig.provisioner.model import Past as Past
     from hotconfig.provisioner.model import Planned as Planned
     from hotconfig.provisioner.model import Quantity as Quantity
     from hotconfig.provisioner.model import Quota as Quota
@@ -32,11 +34,13 @@ _HOME = {
     "KubernetesClient": "kubernetes.client",
     "Adoption": "model",
     "Asking": "following",
+    "Condition": "model",
     "CreateOrganization": "model",
     "IsolationReceipt": "model",
     "Operation": "model",
     "OperationKind": "model",
     "Organization": "model",
+    "Past": "model",
     "Planned": "model",
     "Quantity": "model",
     "Quota": "model",

@@ -8,8 +8,18 @@ from pathlib import Path
 from typing import Final
 
 from hotconfig.provisioner.model import Adoption
+from hotconfig.provisioner.template import TENANT_ADMIN
 
-CHANGING: Final = ("create", "quota", "suspend", "resume", "offboard", "restore", "purge", "adopt")
+CHANGING: Final = {
+    "create": "Create a tenant.",
+    "quota": "Change a tenant's quota.",
+    "suspend": "Let nothing new start; what runs goes on.",
+    "resume": "Let a suspended tenant start things again.",
+    "offboard": "Isolate a tenant at once, and purge it when its retention is over.",
+    "restore": "Bring an offboarded tenant back.",
+    "purge": "Delete an offboarded tenant now, for good.",
+    "adopt": "Take over a row or a namespace that nobody manages, or try a failed tenant again.",
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,15 +42,22 @@ def parser() -> argparse.ArgumentParser:
     add("get", "Show an organization.").add_argument("slug")
     add("plan", "Show what carrying out would change.").add_argument("slug")
     add("list", "Show all organizations.")
+    add("history", "Show what became of an organization, the newest first.").add_argument("slug")
+    add("probe", "Try, as the tenant, what must be denied, and keep the receipt.").add_argument("slug")
+    for name, said in (("protect", "Refuse to offboard and to purge a tenant."), ("unprotect", "Lift that.")):
+        _add_story(add(name, said))
     _add_dry_run(add("reconcile", "Make one cycle: carry out what is due, repair what drifted."))
     run = add("run", "Reconcile again and again.")
-    run.add_argument("--interval", type=float, default=30.0, help="seconds between cycles")
+    run.add_argument("--interval", type=float, default=30.0, help="seconds between cycles; default: 30")
     add("doctor", "Check everything between here and a tenant, and say what to do. Changes nothing.")
     printed = add("manifests", "Print what the cluster needs, for kubectl apply.")
-    printed.add_argument("--image", default="hotconfig:latest")
+    printed.add_argument("--image", default="hotconfig:latest", help="one with hotconfig[binary,provisioner] inside")
     printed.add_argument("--replicas", type=int, default=2)
-    for name in CHANGING:
-        _add_request(add(name, f"{name.capitalize()} a tenant."), name)
+    printed.add_argument(
+        "--cluster-role", metavar="ROLE", default=TENANT_ADMIN, help="the role that tenants get, as in the template"
+    )
+    for name, said in CHANGING.items():
+        _add_request(add(name, said), name)
     return made
 
 
@@ -52,10 +69,14 @@ def _add_dry_run(command: argparse.ArgumentParser) -> None:
     command.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
 
 
-def _add_request(command: argparse.ArgumentParser, name: str) -> None:
+def _add_story(command: argparse.ArgumentParser) -> None:
     command.add_argument("slug")
-    command.add_argument("--by", default=_user(), help="for the histories")
+    command.add_argument("--by", default=_user(), help="for the histories; default: the user of the system")
     command.add_argument("--reason")
+
+
+def _add_request(command: argparse.ArgumentParser, name: str) -> None:
+    _add_story(command)
     command.add_argument("--key", help="idempotency key")
     command.add_argument("--wait", type=float, default=10.0, help="seconds; 0: only store the request")
     command.add_argument(
@@ -73,7 +94,12 @@ def _add_request(command: argparse.ArgumentParser, name: str) -> None:
     if name == "offboard":
         command.add_argument("--retention", type=float, help="seconds until it is purged; default: the template's")
     if name == "adopt":
-        command.add_argument("--policy", choices=[each.value for each in Adoption], default="never")
+        command.add_argument(
+            "--policy",
+            choices=[each.value for each in Adoption],
+            default="never",
+            help="a namespace of somebody else's: leave it, take it if nothing would change, or take it",
+        )
 
 
 def _user() -> str:

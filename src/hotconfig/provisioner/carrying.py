@@ -148,7 +148,7 @@ class Hands:
     async def _delete(self, kind: str, name: str, namespace: str | None, uid: str) -> None:
         if self.purger is None:
             raise KubernetesDeniedError(
-                f"deleting {kind} {name} takes the purger's identity, which this provisioner has not: pass purger=",
+                f"deleting {kind} {name} takes the purger's identity: pass purger=, or --purger on the command line",
                 verb="delete",
                 resource=kind,
             )

@@ -1,7 +1,7 @@
 """The command ``hotconfig-provisioner``. Owns output and exit codes; needs only the extra ``provisioner``.
 
-Exit codes are those of ``hotconfig``: 0 done, 1 not finished yet (``doctor``: a problem), 2 mend the request, 3 mend
-the configuration, 4 try again.
+Exit codes are those of ``hotconfig``: 0 done, 1 not finished yet (``doctor``, ``probe``: a problem), 2 mend the
+request, 3 mend the configuration, 4 try again.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from hotconfig.provisioner.provisioner import Provisioner
 from hotconfig.provisioner.reconciler import Reconciled
 
 NOT_FINISHED: Final = 1
+PROBLEM_FOUND: Final = 1
+TRY_AGAIN: Final = 4
 INTERRUPTED: Final = 130
 
 
@@ -47,7 +49,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return anyio.run(_with_provisioner, args)
     except HotConfigError as error:
         _complain(args, error)
-        return 2 if isinstance(error, UsageError) else 3 if isinstance(error, ConfigurationError) else 4
+        return 2 if isinstance(error, UsageError) else 3 if isinstance(error, ConfigurationError) else TRY_AGAIN
     except KeyboardInterrupt:
         return INTERRUPTED
 
@@ -61,23 +63,43 @@ async def _with_provisioner(args: argparse.Namespace) -> int:
 
 async def _carry_out(provisioner: Provisioner, args: argparse.Namespace) -> int:
     match args.command:
-        case "get":
-            _show(args, dataclasses.asdict(await provisioner.get(args.slug)))
-        case "list":
-            for each in await provisioner.list():
-                _show(args, {"slug": each.slug, "state": each.state, "settled": each.settled})
-        case "plan":
-            _planned(args, args.slug, await provisioner.plan(args.slug))
+        case "get" | "list" | "history" | "plan":
+            await _look(provisioner, args)
         case "run":
+            await provisioner.list(limit=1)  # what is wrong from the start ends the program, with its exit code
             await provisioner.run(interval_s=args.interval, on_cycle=partial(_cycle, args))
         case "reconcile" if args.dry_run:
             for each in await provisioner.list(states=sorted(LEASABLE)):
                 _planned(args, each.slug, await provisioner.plan(each.slug))
         case "reconcile":
-            _show(args, dataclasses.asdict(await provisioner.reconcile_once()))
+            cycle = await provisioner.reconcile_once()
+            _show(args, dataclasses.asdict(cycle))
+            return TRY_AGAIN if cycle.unavailable else 0
+        case "probe":
+            receipt = await provisioner.isolation_receipt(args.slug)
+            _show(args, receipt.as_json())
+            return PROBLEM_FOUND if receipt.breaches else 0
+        case "protect" | "unprotect":
+            protected = args.command == "protect"
+            found = await provisioner.protect(args.slug, protected=protected, by=args.by, reason=args.reason)
+            _show(args, {"slug": found.slug, "state": found.state, "deletion_protected": found.deletion_protected})
         case _:
             return await _ask(provisioner, args)
     return 0
+
+
+async def _look(provisioner: Provisioner, args: argparse.Namespace) -> None:
+    match args.command:
+        case "get":
+            _show(args, dataclasses.asdict(await provisioner.get(args.slug)))
+        case "list":
+            for each in await provisioner.list():
+                _show(args, {"slug": each.slug, "state": each.state, "settled": each.settled})
+        case "history":
+            for past in await provisioner.history(args.slug):
+                _show(args, dataclasses.asdict(past))
+        case _:
+            _planned(args, args.slug, await provisioner.plan(args.slug))
 
 
 async def _ask(provisioner: Provisioner, args: argparse.Namespace) -> int:
@@ -130,7 +152,7 @@ async def _doctor(args: argparse.Namespace) -> int:
 
 
 def _print(args: argparse.Namespace) -> int:
-    objects = manifests(image=args.image, replicas=args.replicas)
+    objects = manifests(image=args.image, replicas=args.replicas, cluster_role=args.cluster_role)
     if args.json:
         _line({"apiVersion": "v1", "kind": "List", "items": list(objects)})
     else:
@@ -141,6 +163,8 @@ def _print(args: argparse.Namespace) -> int:
 def _planned(args: argparse.Namespace, slug: str, lines: Sequence[Planned]) -> None:
     for line in lines:
         _show(args, {"slug": slug, **dataclasses.asdict(line)})
+    if not lines and not args.json:
+        sys.stderr.write(f"{slug}: nothing would change\n")
 
 
 def _cycle(args: argparse.Namespace, found: Reconciled) -> None:
@@ -173,8 +197,15 @@ def _show(args: argparse.Namespace, found: Mapping[str, Any]) -> None:
     if args.json:
         _line(found)
         return
-    text = "  ".join(f"{name}={value}" for name, value in found.items() if value not in (None, (), [], ""))
+    text = "  ".join(f"{name}={_text(value)}" for name, value in found.items() if value not in (None, (), [], "", {}))
     sys.stdout.write(f"{text}\n")
+
+
+def _text(value: object) -> str:
+    """What is made of parts as JSON, everything else as it is."""
+    if isinstance(value, Mapping | list | tuple):
+        return json.dumps(value, default=str, ensure_ascii=False)
+    return str(value)
 
 
 def _line(found: Mapping[str, Any]) -> None:

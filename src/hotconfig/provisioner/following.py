@@ -138,7 +138,13 @@ def request_of(body: dict[str, Any], asking: Asking) -> Request:
 
     Raises:
         InvalidRequestError: something of it cannot be kept.
+        TypeError: ``by`` is missing, or there is an argument that no request takes.
     """
+    known = Asking.__required_keys__ | Asking.__optional_keys__
+    if unknown := sorted(asking.keys() - known):
+        raise TypeError(f"unexpected keyword argument {', '.join(unknown)}: a request takes {', '.join(sorted(known))}")
+    if "by" not in asking:
+        raise TypeError("missing keyword argument by: say who asks, for the histories")
     key, reason = asking.get("idempotency_key"), asking.get("reason")
     by = check_text("by", asking["by"], most=MAX_BY)
     if reason is not None:
@@ -155,6 +161,7 @@ def failed(error: Mapping[str, Any]) -> HotConfigError:
     if code == "superseded":
         return WrongStateError(f"{message}: look at the organization")
     kind = getattr(errors, f"{code}Error", None) if code else None
+    told = f"{message.rstrip('.')}. The organization is failed: mend that, then adopt it."
     if isinstance(kind, type) and issubclass(kind, HotConfigError):
-        return kind(message)
-    return KubernetesRefusedError(message)
+        return kind(told)
+    return KubernetesRefusedError(told)

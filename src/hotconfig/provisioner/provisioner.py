@@ -303,10 +303,15 @@ class Provisioner:
         return await self._open.reconciler.once()
 
     async def run(self, *, interval_s: float = 30.0, on_cycle: Callable[[Reconciled], None] | None = None) -> None:
-        """Reconcile again and again, until cancelled; what time heals is logged and tried again.
+        """Reconcile again and again, until cancelled. What stands in the way of a cycle is logged; the next one comes.
 
-        ``on_cycle`` is told of each cycle, in the event loop: it must neither wait nor raise.
+        ``interval_s``: seconds between two. ``on_cycle`` is told of each cycle, in the event loop: it must neither wait
+        nor raise.
+
+        Raises:
+            InvalidRequestError: ``interval_s`` is no number of seconds.
         """
+        check_seconds("interval_s", interval_s)
         await self._open.reconciler.run(interval_s=interval_s, on_cycle=on_cycle)
 
     # inside

@@ -93,7 +93,10 @@ def check(kind: Kind, value: Quantity | str | int) -> Quantity:
     Raises:
         InvalidQuantityError: it may not.
     """
-    quantity = value if isinstance(value, Quantity) else Quantity.parse(_text(value))
+    try:
+        quantity = value if isinstance(value, Quantity) else Quantity.parse(_text(value))
+    except InvalidQuantityError as error:
+        raise InvalidQuantityError(f"{kind}: {error}") from None
     if kind == "cpu":
         _bounded(kind, quantity, MAX_CPU_CORES, f"{MAX_CPU_CORES:,} cores")
         if quantity.nanos % (NANOS // 1000):

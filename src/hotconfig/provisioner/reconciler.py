@@ -18,12 +18,12 @@ import anyio
 from hotconfig.core.errors import HotConfigError, RetryableError
 from hotconfig.core.tenants.states import LEASABLE
 from hotconfig.provisioner.brake import Braked, brake
-from hotconfig.provisioner.errors import LeaseLostError
+from hotconfig.provisioner.errors import LeaseLostError, TemplateError
 from hotconfig.provisioner.model import Organization, Progress, State
 from hotconfig.provisioner.names import namespace_of
 from hotconfig.provisioner.observation import Look, Observation, Seen
 from hotconfig.provisioner.steps import decide
-from hotconfig.provisioner.template import LISTED_KINDS, SELECTOR, Manifest
+from hotconfig.provisioner.template import LISTED_KINDS, SELECTOR, Manifest, TenantTemplate
 from hotconfig.provisioner.together import side_by_side
 from hotconfig.provisioner.worker import Worked, Worker
 
@@ -94,10 +94,9 @@ class Reconciler:
         )
 
     async def run(self, *, interval_s: float = 30.0, on_cycle: Callable[[Reconciled], None] | None = None) -> None:
-        """Cycle after cycle, until cancelled. What time heals is logged and tried again.
+        """Cycle after cycle, until cancelled. What stands in the way of one is logged, and the next one is made.
 
-        Raises:
-            ConfigurationError: something around the program has to be mended.
+        Also what has to be mended: the program around it goes on, and so does this when it is mended.
         """
         while True:
             try:
@@ -106,8 +105,9 @@ class Reconciler:
                     on_cycle(found)
                 if found.worked or found.held:
                     logger.info("worked on %d organizations, held %d", len(found.worked), len(found.held))
-            except RetryableError as error:
-                logger.warning("a cycle could not be made: %s", error)
+            except HotConfigError as error:
+                level = logging.WARNING if isinstance(error, RetryableError) else logging.ERROR
+                logger.log(level, "a cycle could not be made, the next comes in %g s: %s", interval_s, error)
             await anyio.sleep(interval_s)
 
     def _brake(self, managed: list[Organization]) -> Braked:
@@ -134,8 +134,7 @@ class Reconciler:
         for each in settled:
             name = each.namespace or namespace_of(each.slug)
             seen = Observation().after(Look(name), Seen(spaces.get(name), inside[name]))
-            decision = decide(each, seen, template, now=each.read_at, may_delete=False)
-            if decision.steps or (decision.progress and _is_news(each, decision.progress)):
+            if _is_to_be_looked_at(each, seen, template):
                 found.append(each.slug)
         return found, ""
 
@@ -170,6 +169,14 @@ class Reconciler:
                 logger.info("organization %s: another worker goes on", organization.slug)
             return True
         return False
+
+
+def _is_to_be_looked_at(organization: Organization, seen: Observation, template: TenantTemplate) -> bool:
+    try:
+        decision = decide(organization, seen, template, now=organization.read_at, may_delete=False)
+    except TemplateError:  # a round records it as a condition, and when to try again
+        return organization.next_attempt_at is None
+    return bool(decision.steps) or (decision.progress is not None and _is_news(organization, decision.progress))
 
 
 def _is_leaving(organization: Organization) -> bool:

@@ -219,7 +219,10 @@ class _Work(Round):
             return Decision((self._look(),))
         if steps := tuple(self._bind(desired(self.organization, self.template, None, isolated=True).binding)):
             return self._attempt(steps)
-        said = f"could do what must be denied: {', '.join(probe.name for probe in receipt.breaches)}"
+        named = ", ".join(probe.name for probe in receipt.breaches)
+        said = (
+            f"tenant {self.organization.slug} could do what must be denied: {named}. Look at what its group is granted"
+        )
         return Decision(progress=replace(self._failure("IsolationBreached", said), receipt=receipt))
 
     def _settle(self, condition: Condition | None) -> Decision:
@@ -250,13 +253,15 @@ class _Work(Round):
         said = f"namespace {self._namespace} belongs to {'another organization' if whose else 'somebody else'}"
         if self.organization.state is not State.PROVISIONING:
             return self._wait(ConditionKind.DRIFT, "NamespaceConflict", said, MAX_RETRY_S)
+        way_out = "adopting it with the policy if_identical or always takes it over"
         wanted, _ = self._desired()
         policy = self._adoption
         if policy is Adoption.ALWAYS or (policy is Adoption.IF_IDENTICAL and self._is_identical(wanted)):
             return Decision((Apply(fenced(wanted.namespace, live["metadata"]["uid"]), "is adopted"),))
         if policy is Adoption.IF_IDENTICAL:
             said += ", and is not what would be made"
-        return Decision(progress=self._failure("NamespaceConflict", said))
+            way_out = "adopting it with the policy always makes it so"
+        return Decision(progress=self._failure("NamespaceConflict", f"{said}; {way_out}"))
 
     def _is_identical(self, wanted: Desired) -> bool:
         """Whether nothing but labels would change."""

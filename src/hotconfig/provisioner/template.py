@@ -7,11 +7,13 @@ deny-all policy without ``ingress: []`` would not close what somebody opened.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from hotconfig.core.tenants.records import Organization
+from hotconfig.provisioner.asking import MAX_RETENTION_S, check_seconds
 from hotconfig.provisioner.errors import TemplateError
 from hotconfig.provisioner.model import Quota
 from hotconfig.provisioner.names import group_of, namespace_of
@@ -53,6 +55,8 @@ API_VERSIONS: Final[Mapping[str, str]] = {
 FENCE_KINDS: Final = ("ResourceQuota", "LimitRange", "ServiceAccount", "NetworkPolicy")
 LISTED_KINDS: Final = ("Namespace", *FENCE_KINDS, "RoleBinding")
 """One LIST for each of them shows all tenants."""
+
+_VERSION: Final = re.compile(r"v1\.[0-9]{1,3}|latest")
 
 
 class Key(NamedTuple):
@@ -115,6 +119,10 @@ class TenantTemplate:
         check("memory", self.default_request_memory)
         if self.pod_security not in {"restricted", "baseline"}:
             raise TemplateError("pod_security must be restricted or baseline: privileged is no fence")
+        if not _VERSION.fullmatch(self.pod_security_version):
+            raise TemplateError("pod_security_version must be a version of Kubernetes such as v1.36, or latest")
+        for what, seconds in (("retention_s", self.retention_s), ("quarantine_s", self.quarantine_s)):
+            check_seconds(what, seconds, most=MAX_RETENTION_S)
         if ours := [label for label in self.labels if label in {MANAGED_BY, TENANT, ORG_ID, CORDONED}]:
             raise TemplateError(f"the template may not set {', '.join(ours)}: these labels are the provisioner's")
 
@@ -299,7 +307,13 @@ class _Maker:
         return (self.policy(ALLOW_WITHIN, ["Ingress", "Egress"], ingress=ingress, egress=egress),)
 
     def extra(self, *, closed: bool) -> tuple[Manifest, ...]:
-        made = () if self.template.extra is None else self.template.extra(self.organization)  # noqa: S610 - Django's is another
+        if self.template.extra is None:
+            return ()
+        try:
+            made = self.template.extra(self.organization)  # noqa: S610 - Django's is another
+        except Exception as error:  # a platform's own code, about one tenant: the others go on
+            said = f"{type(error).__name__}: {error}"
+            raise TemplateError(f"the template's extra failed for {self.organization.slug!r}: {said}") from error
         return tuple(self._ours(manifest, closed=closed) for manifest in made)
 
     def _ours(self, manifest: Manifest, *, closed: bool) -> Manifest:

@@ -37,7 +37,7 @@ from hotconfig.core.text.limits import (
     refusal,
     text_fault,
 )
-from hotconfig.core.text.survey import Survey, is_json, is_one_plain_type
+from hotconfig.core.text.survey import Survey, choices, is_json, is_one_plain_type, parse_scalar
 
 ESCAPE: Final = "!json "
 """Begins a text whose rest is JSON, on fields where one plain text could mean values of several types."""
@@ -147,7 +147,7 @@ def _manner(source: _Source, field: FieldInfo, surveyed: Survey) -> _Manner:
 class FieldReader:
     """Reads one field. Immutable after construction; any thread may use it."""
 
-    __slots__ = ("_manner", "_models", "_owner", "_source", "_survey", "decode", "escapes", "key")
+    __slots__ = ("_choices", "_manner", "_models", "_owner", "_source", "_survey", "decode", "escapes", "key")
 
     def __init__(self, owner: type[BaseModel], key: str, surveyed: Survey) -> None:
         field = owner.model_fields[key]
@@ -158,7 +158,8 @@ class FieldReader:
         self._source = _Source(cast("type[BaseSettings]", _OneField(owner.model_config, {key: field})))
         self._manner: Final = _manner(self._source, field, surveyed)
         self.escapes: Final = self._manner.escapes
-        self.decode: Callable[[str], object] = self._decoder()
+        self._choices = choices(field) if self.escapes else {}
+        self.decode: Callable[[str], object] = self._decode_choice if self._choices else self._decoder()
 
     def _decoder(self) -> Callable[[str], object]:
         """The cheapest way of decoding that gives what pydantic-settings gives."""
@@ -231,6 +232,13 @@ class FieldReader:
         if text.startswith(ESCAPE):
             return self._guarded(parse_json, text[len(ESCAPE) :])
         return self._guarded(_checked_number, text) if self._manner.checks_number else text
+
+    def _decode_choice(self, text: str) -> object:
+        """The number or boolean that it is, if that is a value: pydantic asks for more than its text."""
+        value = parse_scalar(text)
+        if value is not None and (choice := (isinstance(value, bool), value)) in self._choices:
+            return self._choices[choice]
+        return self._decoder()(text)
 
     def _decode_json_field(self, text: str) -> object:
         self._decode_plain(text)

@@ -11,6 +11,8 @@ What pydantic-settings reads from an environment variable is what is read here, 
 - ``!json <json>`` is recognised where one text could mean values of several types (unions, ``Any``, enums,
   literals, custom types), so that ``5`` and ``"5"`` can both be stored in ``int | str``. A text of such a
   field that itself begins with ``!json `` is stored by means of it.
+- ``2`` and ``true`` are also read for a field of nothing but literals and enums that has the number 2, or True:
+  pydantic-settings would hand on the text, which pydantic takes for none of them.
 - A key's text is the field's own value also where ``AliasPath`` picks the field out of a larger structure.
 - Poison is refused: see :mod:`hotconfig.core.text.limits`.
 """

@@ -7,6 +7,7 @@ pydantic-settings itself.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, is_dataclass
 from datetime import date, time, timedelta
@@ -39,6 +40,8 @@ from pydantic.dataclasses import is_pydantic_dataclass
 from pydantic.fields import FieldInfo
 from typing_inspection.introspection import is_union_origin
 
+MAX_SCALAR: Final = 64
+"""Characters of the longest text that may stand for a number or boolean in an enumeration."""
 _SECRETS: Final = (Secret, SecretStr, SecretBytes)
 _PLAIN: Final = (
     str, bytes, bytearray, int, float, complex, Decimal, date, time, timedelta, UUID, PurePath,
@@ -89,6 +92,36 @@ def is_json(field: FieldInfo) -> bool:
     """Whether the field is ``Json[...]``: its text is JSON that pydantic itself parses."""
     marks = [*field.metadata, *get_args(field.annotation)[1:]]
     return any(isinstance(mark, Json) or mark is Json for mark in marks)  # type: ignore[misc]
+
+
+def choices(field: FieldInfo) -> dict[tuple[bool, object], object]:
+    """The numbers and booleans among the values of a field that is made of literals and enumerations alone.
+
+    By whether it is a boolean, since ``True == 1``, and itself. Empty where another type may mean the same text.
+    """
+    found: dict[tuple[bool, object], object] = {}
+    for member in _union_members(field.annotation):
+        if get_origin(member) is Literal:
+            options = [each.value if isinstance(each, Enum) else each for each in get_args(member)]
+        elif isinstance(member, type) and issubclass(member, Enum) and not issubclass(member, str):
+            options = [each.value for each in member]
+        else:
+            return {}
+        if any(isinstance(each, str) and parse_scalar(each) is not None for each in options):
+            return {}  # "1" is a value itself
+        found |= {(isinstance(each, bool), each): each for each in options if isinstance(each, bool | int | float)}
+    return found
+
+
+def parse_scalar(text: str) -> bool | int | float | None:
+    """The number or boolean that a text is in JSON, if it is one."""
+    if len(text) > MAX_SCALAR:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, bool | int | float) else None
 
 
 def _union_members(annotation: object) -> Iterator[object]:

@@ -65,6 +65,8 @@ async def _server(client: KubernetesClient) -> Finding:
         version = await client.version()
     except KubernetesTrustError as error:
         return Finding("Kubernetes", "problem", "is not trusted", str(error))
+    except KubernetesDeniedError as error:
+        return Finding("Kubernetes", "problem", "refuses this identity", str(error))
     except HotConfigError as error:
         return Finding("Kubernetes", "problem", "cannot be reached", f"{error}. Check the kubeconfig's server.")
     found = f"{version.get('gitVersion', 'of an unknown version')}, certificate trusted"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ import httpx2
 from lightkube.config.client_adapter import ConnectionParams
 from lightkube.config.kubeconfig import KubeConfig
 from lightkube.core.exceptions import ConfigError
+from yaml import YAMLError
 
 from hotconfig.core.errors import HotConfigError
 from hotconfig.provisioner.errors import KubernetesTrustError, KubernetesUnavailableError
@@ -170,10 +172,20 @@ class KubernetesClient:
     async def _greet(self) -> None:
         try:
             with anyio.move_on_after(CONNECT_TIMEOUT_S):
-                async with _translated(Asked("get", "version")):
+                async with self._translated(Asked("get", "version")):
                     await self._http.get("/version")
         except HotConfigError as error:
             logger.info("no connection ahead: %s", error)
+
+    @asynccontextmanager
+    async def _translated(self, asked: Asked) -> AsyncGenerator[None]:
+        """No answer, in our errors, once, here."""
+        try:
+            yield
+        except (httpx2.HTTPError, TimeoutError, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+            raise _silence(asked, self._http.base_url.netloc.decode(), error) from error
+        except ConfigError as error:
+            raise KubernetesTrustError(f"the credentials for Kubernetes cannot be used: {error}") from error
 
     async def _call(
         self,
@@ -190,7 +202,7 @@ class KubernetesClient:
         sent = httpx2.Headers([*typed.multi_items(), *httpx2.Headers(headers).multi_items()])
         if headers and "Content-Type" in headers:
             sent["Content-Type"] = headers["Content-Type"]
-        async with _translated(asked):
+        async with self._translated(asked):
             with anyio.fail_after(self._call_timeout_s):
                 response = await self._http.request(method, path, params=params, content=content, headers=sent)
         if response.is_success:
@@ -208,13 +220,21 @@ def _connect(kubeconfig: str | PathLike[str] | None, context: str | None, timeou
         )
         params = cast("dict[str, Any]", ConnectionParams(timeout=timeout, http2=False).httpx_params(config))  # pyright: ignore[reportUnknownMemberType]
         return httpx2.AsyncClient(**params, limits=limits)
-    except (ConfigError, OSError, ValueError, KeyError, TypeError) as error:
+    except (ConfigError, YAMLError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         # Without the parser's words: they may quote a token.
-        where = "the service account of this pod" if kubeconfig is None else f"the kubeconfig {fspath(kubeconfig)!r}"
         said = f": {error}" if isinstance(error, ConfigError) else f" ({type(error).__name__})"
-        raise KubernetesTrustError(
-            f"{where} cannot be used{said}. Check the path, its context and its files."
-        ) from error
+        raise KubernetesTrustError(_cannot_be_used(kubeconfig, said)) from error
+
+
+def _cannot_be_used(kubeconfig: str | PathLike[str] | None, said: str) -> str:
+    if kubeconfig is None:
+        advice = "Outside of a pod, name a kubeconfig: KUBECONFIG or --kubeconfig on the command line."
+        return f"the service account of this pod cannot be used{said}. {advice}"
+    path = fspath(kubeconfig)
+    advice = (
+        "Name one file: lists are not read." if os.pathsep in path else "Check the path, its context and its files."
+    )
+    return f"the kubeconfig {path!r} cannot be used{said}. {advice}"
 
 
 def _read(kubeconfig: str | PathLike[str] | None) -> KubeConfig:
@@ -224,24 +244,24 @@ def _read(kubeconfig: str | PathLike[str] | None) -> KubeConfig:
     return KubeConfig.from_service_account(path) if Path(path).is_dir() else KubeConfig.from_file(path)
 
 
-@asynccontextmanager
-async def _translated(asked: Asked) -> AsyncGenerator[None]:
-    """No answer, in our errors, once, here."""
-    try:
-        yield
-    except (httpx2.HTTPError, TimeoutError, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
-        raise _silence(asked, error) from error
-    except ConfigError as error:
-        raise KubernetesTrustError(f"the credentials for Kubernetes cannot be used: {error}") from error
-
-
-def _silence(asked: Asked, error: Exception) -> HotConfigError:
+def _silence(asked: Asked, server: str, error: Exception) -> HotConfigError:
     if (untrusted := _untrusted(error)) is not None:
         return KubernetesTrustError(
             f"the certificate of the Kubernetes API server is not trusted ({untrusted.verify_message}): "
             "put its authority into the kubeconfig (certificate-authority-data)"
         )
-    return KubernetesUnavailableError(f"Kubernetes did not answer ({asked}): {type(error).__name__}")
+    return KubernetesUnavailableError(f"Kubernetes at {server} did not answer ({asked}): {_reason(error)}")
+
+
+def _reason(error: BaseException) -> str:
+    """What the operating system said, where it said something."""
+    found: BaseException | None = error
+    while found is not None and not (isinstance(found, OSError) and found.errno):
+        found = found.__cause__ or found.__context__
+    if not isinstance(found, OSError) or not found.errno:
+        return type(error).__name__
+    # What a resolver says has a number below 0 and words of its own; asyncio's words for the rest repeat the address.
+    return str(found.strerror) if found.errno < 0 else os.strerror(found.errno)
 
 
 def _untrusted(error: BaseException | None) -> ssl.SSLCertVerificationError | None:

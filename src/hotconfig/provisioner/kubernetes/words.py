@@ -105,6 +105,8 @@ def _denial(asked: Asked, said: Said, what: str) -> HotConfigError:
         f"If that is a missing permission, grant the verb {asked.verb!r} on {asked.resource!r}: the ClusterRoles of "
         "`hotconfig-provisioner manifests` do; `hotconfig-provisioner doctor` says what else is missing."
     )
+    if asked.resource == "rolebindings":
+        advice += " Binding a role also takes the verb 'bind' on that ClusterRole: `manifests --cluster-role` names it."
     return KubernetesDeniedError(f"{what}. {advice}", verb=asked.verb, resource=asked.resource)
 
 
