@@ -177,7 +177,8 @@ def test_a_figure_that_cannot_be_measured_or_fails_does_not_stop_the_others(
 def test_the_suite_is_found_in_an_installed_wheel_and_in_a_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert benchmarking.suite_home() == Path(benchmarks.__file__).parents[1]
+    here = {Path(benchmarks.__file__).parents[1], Path(benchmarking.__file__).parents[1] / "_suite"}
+    assert benchmarking.suite_home() in here, "the checkout, or what the wheel carries where that is installed"
     (tmp_path / "_suite" / "benchmarks" / "figures").mkdir(parents=True)
     monkeypatch.setattr(benchmarking, "_HOMES", (tmp_path / "_suite", tmp_path))
     assert benchmarking.suite_home() == tmp_path / "_suite"
