@@ -19,7 +19,6 @@ What pydantic-settings reads from an environment variable is what is read here, 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from functools import partial
@@ -29,6 +28,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.errors import PydanticUndefinedAnnotation
 
 from hotconfig.core.errors import DeclarationError, InvalidValueError, SecretValueError, UnknownKeyError
+from hotconfig.core.names import alike
 from hotconfig.core.problems import problems
 from hotconfig.core.text.fields import ESCAPE, Accepted, FieldReader, Refused
 from hotconfig.core.text.forms import (
@@ -152,7 +152,7 @@ class TextRules:
         raise self._unknown(key)
 
     def _unknown(self, key: str) -> UnknownKeyError:
-        near = difflib.get_close_matches(str(key), self._paths)
+        near = alike(key, self._paths)
         guess = f"did you mean {' or '.join(map(repr, near))}? It has" if near else "it has"
         return UnknownKeyError(f"{self._class.__name__} has no key {key!r}; {guess}: {', '.join(self._paths)}")
 
