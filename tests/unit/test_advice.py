@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 import hotconfig
+from hotconfig.core.names import check_key
+from hotconfig.testing import in_memory
 
 URL = "postgresql://ann:hidden@one/app"
 
@@ -16,3 +20,34 @@ def test_a_url_that_is_no_text_is_refused_by_the_constructor(urls: tuple[Any, An
     with pytest.raises(hotconfig.ConfigurationError, match="has to be a str") as caught:
         hotconfig.HotConfig(*urls)
     assert "hidden" not in str(caught.value)
+
+
+class Retry(BaseModel):
+    attempts: int = 3
+    delay_s: float = 0.5
+
+
+@hotconfig.settings(service="orders")
+class OrderSettings(BaseModel):
+    limit: int = 10
+    retry: Retry = Retry()
+
+
+@pytest.fixture
+def hc() -> Generator[hotconfig.HotConfig]:
+    with in_memory() as client:
+        yield client
+
+
+def test_a_part_of_a_nested_model_is_written_with_the_whole_of_it(hc: hotconfig.HotConfig) -> None:
+    orders = hc.bind(OrderSettings)
+    with pytest.raises(hotconfig.UnknownKeyError, match=r"settings\.retry\.model_copy\(update=\{\"attempts\": "):
+        hc.store.update(orders, {"retry.attempts": 5}, by="ann")
+    with pytest.raises(hotconfig.DeclarationError, match="nested model"):
+        check_key("retry.attempts")
+    hc.wait_for(hc.store.set(orders, retry=orders.retry.model_copy(update={"attempts": 5}), by="ann"))
+    assert orders.retry == Retry(attempts=5)
+    with pytest.raises(hotconfig.InvalidValueError):
+        hc.store.set(orders, retry=orders.retry.model_copy(update={"attempts": "many"}), by="ann")
+    with pytest.raises(hotconfig.InvalidValueError, match=r"2\.0 and not 2"):
+        hc.store.set(orders, retry=orders.retry.model_copy(update={"delay_s": 2}), by="ann")

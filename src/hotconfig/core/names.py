@@ -51,8 +51,10 @@ def check_key(name: object) -> str:
     """
     if isinstance(name, str) and _KEY.fullmatch(name):
         return name
+    nested = isinstance(name, str) and "." in name and all(map(_KEY.fullmatch, name.split(".")))
     raise DeclarationError(
         f"{name!r} cannot be a key: use 1 to 127 ASCII letters, digits or '_', not beginning with a digit"
+        + ("; a field of a nested model is written with the whole of it, as JSON" if nested else "")
     )
 
 

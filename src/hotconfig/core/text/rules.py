@@ -52,6 +52,10 @@ _NOT_STORABLE: Final = (
     "definite type, or a validator that reads it from text"
 )
 
+_COPIED: Final = (
+    "; model_copy(update=...) does not validate: give each value the type of its field, 2.0 and not 2 for a float"
+)
+
 
 class TextRules:
     """The text rules of one settings class. Immutable after construction; any thread may use it.
@@ -152,6 +156,13 @@ class TextRules:
         raise self._unknown(key)
 
     def _unknown(self, key: str) -> UnknownKeyError:
+        head, dot, inner = str(key).partition(".")
+        if dot and head in self._paths:
+            update = f'update={{"{inner.partition(".")[0]}": ...}}'
+            return UnknownKeyError(
+                f"{inner!r} is a part of key {head!r} of {self._class.__name__}, and a key is written as a whole: "
+                f"store.set(settings, {head}=settings.{head}.model_copy({update}), by=...)"
+            )
         near = alike(key, self._paths)
         guess = f"did you mean {' or '.join(map(repr, near))}? It has" if near else "it has"
         return UnknownKeyError(f"{self._class.__name__} has no key {key!r}; {guess}: {', '.join(self._paths)}")
@@ -216,7 +227,8 @@ def _proven(reader: FieldReader, value: object, found: Accepted | Refused) -> st
         tried.add(text)
     if isinstance(found, Refused):
         raise refusal(reader.key, found.reason)
-    raise refusal(reader.key, _poison(reader, tried) or _NOT_STORABLE.format(type=type(target).__name__))
+    reason = _poison(reader, tried) or _NOT_STORABLE.format(type=type(target).__name__)
+    raise refusal(reader.key, reason + _COPIED if isinstance(target, BaseModel) else reason)
 
 
 def _poison(reader: FieldReader, texts: Iterable[str]) -> str | None:
