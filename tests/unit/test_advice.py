@@ -6,7 +6,7 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 import hotconfig
 from hotconfig.core.names import check_key
@@ -33,6 +33,23 @@ class OrderSettings(BaseModel):
     retry: Retry = Retry()
 
 
+class Login(BaseModel):
+    user: str = "app"
+    password: SecretStr = SecretStr("")
+
+
+class Server(BaseModel):
+    host: str = "smtp.acme.example"
+    logins: list[Login] = []
+    next: Server | None = None
+
+
+@hotconfig.settings(service="mail")
+class MailSettings(BaseModel):
+    server: Server | None = None
+    token: SecretStr = SecretStr("")
+
+
 @pytest.fixture
 def hc() -> Generator[hotconfig.HotConfig]:
     with in_memory() as client:
@@ -51,3 +68,14 @@ def test_a_part_of_a_nested_model_is_written_with_the_whole_of_it(hc: hotconfig.
         hc.store.set(orders, retry=orders.retry.model_copy(update={"attempts": "many"}), by="ann")
     with pytest.raises(hotconfig.InvalidValueError, match=r"2\.0 and not 2"):
         hc.store.set(orders, retry=orders.retry.model_copy(update={"delay_s": 2}), by="ann")
+
+
+def test_a_secret_within_a_nested_model_is_named(hc: hotconfig.HotConfig) -> None:
+    mail = hc.bind(MailSettings)
+    with pytest.raises(
+        hotconfig.SecretValueError, match=r"in server\.logins\.password, .* a field of its own"
+    ) as caught:
+        hc.store.set(mail, server=Server(), by="ann")
+    assert "server.next" not in str(caught.value)
+    with pytest.raises(hotconfig.SecretValueError, match="key 'token' holds a secret, and secrets"):
+        hc.store.set(mail, token="hidden", by="ann")

@@ -26,6 +26,7 @@ from typing import Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic.errors import PydanticUndefinedAnnotation
+from pydantic.fields import FieldInfo
 
 from hotconfig.core.errors import DeclarationError, InvalidValueError, SecretValueError, UnknownKeyError
 from hotconfig.core.names import alike
@@ -43,6 +44,7 @@ from hotconfig.core.text.forms import (
 )
 from hotconfig.core.text.limits import POISON, refusal
 from hotconfig.core.text.same import same_value
+from hotconfig.core.text.secrets import nested_secrets
 from hotconfig.core.text.survey import survey
 
 _Form = TypeVar("_Form")
@@ -108,7 +110,7 @@ class TextRules:
         except RecursionError:
             reason = "nested too deeply"
         except SecretFoundError:
-            raise _secret_error(key) from None
+            raise _secret_error(key, self._class.model_fields[key]) from None
         raise refusal(key, reason)
 
     def read(self, key: str, text: str | None) -> object:
@@ -152,7 +154,7 @@ class TextRules:
         if reader is not None:
             return reader
         if key in self.secret_keys:
-            raise _secret_error(key)
+            raise _secret_error(key, self._class.model_fields[key])
         raise self._unknown(key)
 
     def _unknown(self, key: str) -> UnknownKeyError:
@@ -181,11 +183,13 @@ def _complete(settings_class: type[BaseModel]) -> None:
     )
 
 
-def _secret_error(key: str) -> SecretValueError:
+def _secret_error(key: str, field: FieldInfo) -> SecretValueError:
+    inner = [f"{key}.{name}" for name in nested_secrets(field)]
     return SecretValueError(
-        f"key {key!r} holds a secret, and secrets do not belong into the database: read it from the "
-        "environment, a mounted file or a secret store, and keep only a reference to it (a name, a path) "
-        "in hotconfig"
+        f"key {key!r} holds a secret{' in ' + ', '.join(inner) if inner else ''}, and secrets do not belong into the "
+        "database: read it from the environment, a mounted file or a secret store, and keep only a reference to it "
+        "(a name, a path) in hotconfig"
+        + ("; a nested model is stored as a whole: move the secret into a field of its own" if inner else "")
     )
 
 
