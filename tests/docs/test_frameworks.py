@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Generator
 from functools import partial
@@ -73,6 +76,21 @@ def test_a_web_application_answers_with_the_new_value(
             desk.store.set(ShopSettings, limit=limit, by="a test")
             eventually(partial(shows, port, str(limit)), PATIENCE_S)
     assert b"Traceback" not in (shelf / "errors").read_bytes()
+
+
+def test_djangos_management_commands_need_neither_a_server_nor_a_variable(shelf: Path) -> None:
+    variables = {name: text for name, text in os.environ.items() if not name.startswith("HOTCONFIG_")}
+    code = "import django_app; from django.core.management import call_command; call_command('check')"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=shelf,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
 
 
 def test_a_celery_task_works_with_the_new_value(

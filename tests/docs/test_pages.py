@@ -17,7 +17,7 @@ from tests.support.telemetry import no_sdk
 ROOT = Path(__file__).resolve().parents[2]
 PLACEHOLDER = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b|\b(?:TODO|TBD|FIXME|XXX)\b|\{\{|<[A-Z_]+>")
 EXAMPLES = {"AI_THRESHOLD", "OLD_THRESHOLD"}
-EXAMPLES |= {"ALLOWED_HOSTS", "INSTALLED_APPS", "ROOT_URLCONF", "SECRET_KEY"}  # Django's
+EXAMPLES |= {"ALLOWED_HOSTS", "DJANGO_SETTINGS_MODULE", "INSTALLED_APPS", "ROOT_URLCONF", "SECRET_KEY"}  # Django's
 OTHERS = ("CONSTANCE_", "POSTGRES_")  # words of django-constance and of PostgreSQL's container
 ELSEWHERE = {"testing.md"}  # its blocks are files: test_testing_page
 PAGES = [

@@ -12,12 +12,15 @@ from tests.support.plugged import ROOT, run_pytest
 
 FILE = re.compile(r"^```python\n# (\w+\.py)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGE = ROOT / "docs" / "testing.md"
+PROGRAM = re.compile(r'^```python title="([\w.]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     for name, text in FILE.findall(PAGE.read_text()):
         assert not (tmp_path / name).exists(), f"{name} stands on the page twice"
+        (tmp_path / name).write_text(text)
+    for name, text in PROGRAM.findall((ROOT / "docs" / "frameworks.md").read_text()):
         (tmp_path / name).write_text(text)
     return tmp_path
 

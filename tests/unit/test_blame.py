@@ -6,7 +6,8 @@ import logging
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from hotconfig.core.blame import explained
 from hotconfig.core.candidate import Blueprint
@@ -91,3 +92,60 @@ def test_rows_replaced_one_by_one_are_told_from_rows_replaced_together() -> None
     every = blueprint.build_without_bad_keys({"threshold": "0.5", "low": "20", "gone": "x"})
     assert every.replaced == {"threshold", "low"}
     assert blueprint.build_without_bad_keys({"low": "1"}).replaced == frozenset()
+
+
+@settings(service="vault")
+class Vault(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="ADVICE_")
+
+    region: str
+    api_key: SecretStr
+    other_key: SecretStr = Field(SecretStr(""), alias="elsewhere")
+
+
+@settings(service="plain")
+class PlainVault(BaseModel):
+    api_key: SecretStr
+
+
+def test_a_secret_that_is_missing_is_asked_of_the_environment_and_not_of_hotconfig_set() -> None:
+    blueprint = Blueprint(Vault)
+    problems = blueprint.build({}).problems
+    why = explained("vault", problems, stored=(), secrets=blueprint.secret_sources())
+    assert "`hotconfig set vault region=VALUE --create`" in why
+    assert "api_key, being secret, by the environment variable ADVICE_API_KEY, or a secrets file" in why
+    assert blueprint.secret_sources()["other_key"].startswith("the environment variable ELSEWHERE,")
+
+
+def test_where_only_secrets_are_missing_nothing_is_to_be_stored() -> None:
+    blueprint = Blueprint(PlainVault)
+    why = explained("plain", blueprint.build({}).problems, stored=(), secrets=blueprint.secret_sources())
+    assert "hotconfig set" not in why
+    assert "by pins= of bind" in why
+
+
+def test_a_secret_that_was_written_by_hand_is_to_be_deleted_and_replaced() -> None:
+    blueprint = Blueprint(Vault)
+    stored = {"region": "eu", "api_key": "hidden"}
+    problems = blueprint.build(stored).problems
+    why = explained("vault", problems, stored=stored, secrets=blueprint.secret_sources())
+    assert "take it out with `hotconfig delete vault api_key`" in why
+    assert "ADVICE_API_KEY" in why
+    assert "hotconfig set" not in why
+    assert "hidden" not in why
+
+
+@settings(service="ai")
+class AIVault(BaseModel):
+    api_key: SecretStr = SecretStr("")
+
+
+def test_the_line_knows_what_is_secret() -> None:
+    truth = Truth()
+    truth.commit(api_key="hidden")
+    line = Line(list[object]().append)
+    line.followed["ai"] = Followed(Blueprint(AIVault))
+    outcome = line.load(truth.answer(None))
+    assert isinstance(outcome, Rejected)
+    assert "take it out with `hotconfig delete ai api_key`" in outcome.why
+    assert "hotconfig set" not in outcome.why

@@ -6,7 +6,7 @@ import pytest
 from rich.text import Text
 
 from hotconfig.cli.output import cell, shown
-from hotconfig.cli.writing import parse
+from hotconfig.cli.writing import parse, story
 from hotconfig.core.chain import Change
 from hotconfig.core.errors import DeclarationError, UsageError
 
@@ -71,3 +71,9 @@ def test_null_and_the_empty_text_are_told_apart_from_their_names() -> None:
 
 def test_a_long_value_is_cut_in_a_table_and_says_so() -> None:
     assert cell("x" * 5000) == "x" * 200 + "… (5,000 characters)"
+
+
+@pytest.mark.parametrize(("by", "said"), [("", "1 to 256"), ("x" * 257, "1 to 256"), ("eve\nmallory", "line break")])
+def test_whoever_cannot_be_written_into_the_history_is_told_why(by: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        story(by, None)

@@ -10,6 +10,7 @@ from hotconfig.core.errors import DeclarationError
 from hotconfig.core.names import (
     COMMITS,
     Channel,
+    alike,
     check_key,
     check_service,
     commits_channel,
@@ -40,6 +41,14 @@ NAUGHTY = [
     "\x7f",
     "🙂",
 ]
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("THRESHOLD", ["threshold"]), ("Treshold", ["threshold"]), ("MODEL", ["model", "Model"]), ("elsewhere", [])],
+)
+def test_names_are_alike_whatever_their_case(name: str, found: list[str]) -> None:
+    assert alike(name, ["threshold", "model", "Model", "tags"]) == found
 
 
 def test_channels_are_the_customers() -> None:

@@ -50,3 +50,33 @@ def test_what_cannot_be_read_is_refused_without_being_quoted(url: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         parse(url)
     assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ann:can@hidden@one:5433/app",
+        "postgres://ann:can@hidden@one,two/app",
+        "postgresql://ann:can@not/hidden@one/app",
+        "postgresql://ann:12/hidden@one/app",
+    ],
+)
+def test_a_bare_at_in_the_password_is_refused_without_being_quoted(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="%40") as caught:
+        parse(url)
+    assert "hidden" not in str(caught.value)
+    assert describe(url) == "<unreadable URL>"
+
+
+@pytest.mark.parametrize(
+    ("url", "part", "said"),
+    [
+        ("postgresql://ann:can%40hidden@one/app", "password", "can@hidden"),
+        ("postgresql://ann:can?hidden@one/app", "password", "can?hidden"),
+        ("postgresql://ann@one/app?application_name=a@b", "application_name", "a@b"),
+        ("postgresql:///app?host=@abstract", "host", "@abstract"),
+        ("host=one dbname=app password=can@hidden", "password", "can@hidden"),
+    ],
+)
+def test_an_at_that_cannot_be_mistaken_is_taken(url: str, part: str, said: str) -> None:
+    assert parse(url)[part] == said

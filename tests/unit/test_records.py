@@ -117,3 +117,10 @@ def test_fields_of_an_applications_own_record_factory_are_not_in_the_way(
     ledger.enter([Applied("ai", 5, frozenset({"threshold"}), "ann", trace=TRACE)])
     assert vars(caplog.records[0])["service"] == "web"
     assert vars(caplog.records[0])["hotconfig_service"] == "ai"
+
+
+def test_who_cannot_write_lines_of_the_log(ledger: Ledger, caplog: pytest.LogCaptureFixture) -> None:
+    ledger.enter([Applied("ai", 5, frozenset({"threshold"}), "eve\n2026-01-01 ERROR forged\x1b[2K\u202e")])
+    (record,) = caplog.records
+    assert record.getMessage().isprintable()
+    assert fields(record)["hotconfig_by"] == "eve\\n2026-01-01 ERROR forged\\x1b[2K\\u202e"

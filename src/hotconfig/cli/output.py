@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hotconfig.cli.exits import OUTPUT_CLOSED
+from hotconfig.core.printable import printable
 
 MAX_CELL: Final = 200
 """Characters of a value in a table. ``get SERVICE KEY`` and ``--json`` give all of it."""
@@ -118,9 +119,7 @@ class _Console(Console):
 
 def shown(text: str) -> str:
     """``text`` on one line and harmless to a terminal: what cannot be printed stands as an escape."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+    return printable(text)
 
 
 def cell(value: str | None) -> str | Text:

@@ -70,7 +70,7 @@ def set_(  # noqa: PLR0913 - a command has as many parameters as options
     """
     changes = parse(words, null=null)
     _refuse_quotas(service, changes)
-    who = _story(by, reason)
+    who = story(by, reason)
     with call.connections.archive() as archive:
         found = find(archive, service, create=create, way_out=_CREATE)
         _admit(call, found, changes, create=create)
@@ -90,7 +90,7 @@ def delete(
     expect: Expect = None,
 ) -> None:
     """Delete values: programs return to what their environment, files and defaults say. The history keeps them."""
-    who = _story(by, reason)
+    who = story(by, reason)
     changes = [Change(key, deleted=True) for key in dict.fromkeys(keys)]
     with call.connections.archive() as archive:
         found = find(archive, service)
@@ -134,10 +134,17 @@ def _pair(word: str) -> Change:
     return Change(check_key(key), text)
 
 
-def _story(by: str | None, reason: str | None) -> str:
+def story(by: str | None, reason: str | None) -> str:
+    """Who makes the change, by default whoever runs this.
+
+    Raises:
+        UsageError: that, or the reason, cannot stand in the history.
+    """
     who = by if by is not None else f"{_user()}@{socket.gethostname()}"[:MAX_BY]
-    if not who or len(who) > MAX_BY or not who.isprintable():
+    if not who or len(who) > MAX_BY:
         raise UsageError(f"--by must say who makes the change, in 1 to {MAX_BY} characters")
+    if not who.isprintable():
+        raise UsageError("--by is one line of text: it has a line break, or another character that cannot be printed")
     if reason is not None and (len(reason) > MAX_REASON or "\0" in reason):
         raise UsageError(f"--reason takes at most {MAX_REASON} characters")
     return who

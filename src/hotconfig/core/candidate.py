@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar, cast
 from pydantic import AliasChoices, BaseModel, ValidationError
 from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings
 
 from hotconfig.core.declaration import sensitive_keys, service_of
 from hotconfig.core.errors import DeclarationError, HotConfigError, InvalidValueError
@@ -94,6 +95,18 @@ class Blueprint(Generic[M]):
         """Whether one key's validity may depend on another's."""
         found = self.settings_class.__pydantic_decorators__
         return bool(found.model_validators or found.field_validators or found.validators or found.root_validators)
+
+    def secret_sources(self) -> dict[str, str]:
+        """Where each field that holds a secret gets its value, for messages: never from PostgreSQL."""
+        return {key: self._secret_source(key) for key in self.rules.secret_keys}
+
+    def _secret_source(self, key: str) -> str:
+        if not issubclass(self.settings_class, BaseSettings):
+            return "pins= of bind (a BaseSettings class reads the environment, too)"
+        config, info = self.settings_class.model_config, self.settings_class.model_fields[key]
+        aliases = _names(key, info)[1:]
+        name = aliases[0] if aliases else f"{config.get('env_prefix', '')}{key}"
+        return f"the environment variable {name if config.get('case_sensitive') else name.upper()}, or a secrets file"
 
     def json_schema(self) -> dict[str, Any]:
         """What the class accepts, by key, as JSON Schema. Without defaults, which may not be fit to be shown."""

@@ -317,7 +317,11 @@ def _built(
 def _rejected(followed: Followed[Any], head: Head, problems: Mapping[str, str], *, rewound: bool) -> Rejected:
     blueprint, shown = followed.blueprint, followed.shown
     why = explained(
-        followed.service, problems, stored=followed.texts.keys() & blueprint.keys, pinned=blueprint.pins.keys()
+        followed.service,
+        problems,
+        stored=followed.texts.keys() & blueprint.keys,
+        pinned=blueprint.pins.keys(),
+        secrets=blueprint.secret_sources(),
     )
     revision = shown.revision if shown is not None else None
     return Rejected(followed.service, head.revision, Stage.VALIDATE, problems, why, revision, rewound)

@@ -6,7 +6,9 @@ database, so that a hand-written row cannot bring in a name that a channel could
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -49,9 +51,20 @@ def check_key(name: object) -> str:
     """
     if isinstance(name, str) and _KEY.fullmatch(name):
         return name
+    nested = isinstance(name, str) and "." in name and all(map(_KEY.fullmatch, name.split(".")))
     raise DeclarationError(
         f"{name!r} cannot be a key: use 1 to 127 ASCII letters, digits or '_', not beginning with a digit"
+        + ("; a field of a nested model is written with the whole of it, as JSON" if nested else "")
     )
+
+
+def alike(name: object, known: Iterable[str]) -> list[str]:
+    """Those of ``known`` that somebody may have meant by ``name``, whatever the case, the likeliest first."""
+    folded: dict[str, list[str]] = {}
+    for each in known:
+        folded.setdefault(each.casefold(), []).append(each)
+    near = difflib.get_close_matches(str(name).casefold(), folded)
+    return [each for one in near for each in folded[one]]
 
 
 def is_key(name: str) -> bool:

@@ -5,7 +5,8 @@ Must not connect. libpq's own words about a malformed URL quote it, password and
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 import psycopg
 from psycopg import conninfo
@@ -15,13 +16,21 @@ from hotconfig.core.errors import ConfigurationError
 Parts = dict[str, Any]
 """libpq's keywords and what the URL says for them."""
 
+_CREDENTIALS: Final = re.compile(r"postgres(?:ql)?://(?:[^@/]*@)?")
+"""The beginning of a URL as libpq reads it: up to the first "@", unless a "/" comes first."""
+
 
 def parse(url: str) -> Parts:
     """Take a URL apart.
 
     Raises:
-        ConfigurationError: it cannot be read.
+        ConfigurationError: it cannot be read, or not in one way only.
     """
+    if _has_stray_at(url):
+        raise ConfigurationError(
+            'the PostgreSQL URL has an "@" too many, so that a part of the password would be taken for the host: write '
+            '"@" as %40 and "/" as %2F in user, password and database, as in postgresql://user:pass%40word@host:5432/database'
+        )
     try:
         parts = conninfo.conninfo_to_dict(url)
     except psycopg.ProgrammingError:
@@ -33,6 +42,12 @@ def parse(url: str) -> Parts:
             "characters in user and password percent-encoded"
         )
     return {keyword: said for keyword, said in parts.items() if said is not None}
+
+
+def _has_stray_at(url: str) -> bool:
+    """Whether an "@" stands bare behind the credentials that libpq sees, before the options."""
+    begins = _CREDENTIALS.match(url)
+    return begins is not None and "@" in url[begins.end() :].partition("?")[0]
 
 
 def for_writing(parts: Parts) -> Parts:

@@ -79,6 +79,7 @@ class HotConfig:
         last_known_good: A directory in which the last known good values are kept, one file per service.
 
     Raises:
+        ConfigurationError: a URL is no text.
         UsageError: there is no such policy, or it needs a directory.
     """
 
@@ -95,6 +96,9 @@ class HotConfig:
         start_policy: StartPolicy = "fail",
         last_known_good: str | os.PathLike[str] | None = None,
     ) -> None:
+        _check_url("database_url", database_url, "postgresql://user:password@host:5432/database")
+        if redis_url is not None:
+            _check_url("redis_url", redis_url, "redis://host:6379/0, or None where there is no Redis")
         self._wiring = Wiring(database_url, redis_url, schema, subscribe_all, listen)
         self._is_candidate = relay
         self._timing = timing or Timing()
@@ -482,3 +486,8 @@ class HotConfig:
     def _refresh(self, followed: Followed[Any], revision: int) -> None:
         """Somebody else wrote: let the line catch up before the next attempt."""
         self._running().catch_up(followed, revision)
+
+
+def _check_url(argument: str, url: object, form: str) -> None:
+    if not isinstance(url, str):  # whatever it is, it may hold a password: only its type is told
+        raise ConfigurationError(f"{argument} has to be a str, and is of type {type(url).__name__}: pass {form}")

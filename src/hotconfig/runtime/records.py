@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from hotconfig.core.outcomes import Applied, Rejected
+from hotconfig.core.printable import printable
 from hotconfig.core.problems import one_line
 from hotconfig.core.tracecontext import trace_id
 
@@ -32,11 +33,12 @@ def log_applied(outcome: Applied) -> None:
         )
     elif outcome.keys:
         fields = _fields(service, revision, outcome.keys)
-        if outcome.by is not None:
-            fields[BY] = outcome.by
+        writer = None if outcome.by is None else printable(outcome.by)  # psql takes line breaks, too
+        if writer is not None:
+            fields[BY] = writer
         if outcome.trace:
             fields[TRACE_ID] = trace_id(outcome.trace)
-        who = outcome.by or ("several" if outcome.several else "")
+        who = writer or ("several" if outcome.several else "")
         by = f", by {who}" if who else ""
         keys = ", ".join(sorted(outcome.keys))
         logger.info("service %r: revision %d changed %s%s", service, revision, keys, by, extra=fields)

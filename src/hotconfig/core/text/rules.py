@@ -19,7 +19,6 @@ What pydantic-settings reads from an environment variable is what is read here, 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from functools import partial
@@ -27,8 +26,10 @@ from typing import Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic.errors import PydanticUndefinedAnnotation
+from pydantic.fields import FieldInfo
 
 from hotconfig.core.errors import DeclarationError, InvalidValueError, SecretValueError, UnknownKeyError
+from hotconfig.core.names import alike
 from hotconfig.core.problems import problems
 from hotconfig.core.text.fields import ESCAPE, Accepted, FieldReader, Refused
 from hotconfig.core.text.forms import (
@@ -43,6 +44,7 @@ from hotconfig.core.text.forms import (
 )
 from hotconfig.core.text.limits import POISON, refusal
 from hotconfig.core.text.same import same_value
+from hotconfig.core.text.secrets import nested_secrets
 from hotconfig.core.text.survey import survey
 
 _Form = TypeVar("_Form")
@@ -50,6 +52,10 @@ _Form = TypeVar("_Form")
 _NOT_STORABLE: Final = (
     "a value of type {type} cannot be stored as text so that it reads back the same; give the field a more "
     "definite type, or a validator that reads it from text"
+)
+
+_COPIED: Final = (
+    "; model_copy(update=...) does not validate: give each value the type of its field, 2.0 and not 2 for a float"
 )
 
 
@@ -104,7 +110,7 @@ class TextRules:
         except RecursionError:
             reason = "nested too deeply"
         except SecretFoundError:
-            raise _secret_error(key) from None
+            raise _secret_error(key, self._class.model_fields[key]) from None
         raise refusal(key, reason)
 
     def read(self, key: str, text: str | None) -> object:
@@ -148,11 +154,18 @@ class TextRules:
         if reader is not None:
             return reader
         if key in self.secret_keys:
-            raise _secret_error(key)
+            raise _secret_error(key, self._class.model_fields[key])
         raise self._unknown(key)
 
     def _unknown(self, key: str) -> UnknownKeyError:
-        near = difflib.get_close_matches(str(key), self._paths)
+        head, dot, inner = str(key).partition(".")
+        if dot and head in self._paths:
+            update = f'update={{"{inner.partition(".")[0]}": ...}}'
+            return UnknownKeyError(
+                f"{inner!r} is a part of key {head!r} of {self._class.__name__}, and a key is written as a whole: "
+                f"store.set(settings, {head}=settings.{head}.model_copy({update}), by=...)"
+            )
+        near = alike(key, self._paths)
         guess = f"did you mean {' or '.join(map(repr, near))}? It has" if near else "it has"
         return UnknownKeyError(f"{self._class.__name__} has no key {key!r}; {guess}: {', '.join(self._paths)}")
 
@@ -170,11 +183,13 @@ def _complete(settings_class: type[BaseModel]) -> None:
     )
 
 
-def _secret_error(key: str) -> SecretValueError:
+def _secret_error(key: str, field: FieldInfo) -> SecretValueError:
+    inner = [f"{key}.{name}" for name in nested_secrets(field)]
     return SecretValueError(
-        f"key {key!r} holds a secret, and secrets do not belong into the database: read it from the "
-        "environment, a mounted file or a secret store, and keep only a reference to it (a name, a path) "
-        "in hotconfig"
+        f"key {key!r} holds a secret{' in ' + ', '.join(inner) if inner else ''}, and secrets do not belong into the "
+        "database: read it from the environment, a mounted file or a secret store, and keep only a reference to it "
+        "(a name, a path) in hotconfig"
+        + ("; a nested model is stored as a whole: move the secret into a field of its own" if inner else "")
     )
 
 
@@ -216,7 +231,8 @@ def _proven(reader: FieldReader, value: object, found: Accepted | Refused) -> st
         tried.add(text)
     if isinstance(found, Refused):
         raise refusal(reader.key, found.reason)
-    raise refusal(reader.key, _poison(reader, tried) or _NOT_STORABLE.format(type=type(target).__name__))
+    reason = _poison(reader, tried) or _NOT_STORABLE.format(type=type(target).__name__)
+    raise refusal(reader.key, reason + _COPIED if isinstance(target, BaseModel) else reason)
 
 
 def _poison(reader: FieldReader, texts: Iterable[str]) -> str | None:
