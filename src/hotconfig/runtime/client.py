@@ -247,7 +247,12 @@ class HotConfig:
         self.close()
 
     async def __aenter__(self) -> Self:
-        await self.aio.start()
+        try:
+            await self.aio.start()
+        except BaseException as error:
+            if not isinstance(error, Exception):  # cancelled: it may have started, and nobody will leave the block
+                await self.aio.close()
+            raise
         return self
 
     async def __aexit__(
