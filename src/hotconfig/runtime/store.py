@@ -177,9 +177,13 @@ class Store:
         self, followed: Followed[Any], changes: tuple[Change, ...], by: str, reason: str | None, expect: int | None
     ) -> Commit:
         blueprint = followed.blueprint
-        return self._publisher().commit(
+        commit = self._publisher().commit(
             blueprint.service, changes, by=by, reason=reason, expect=expect, sensitive=blueprint.sensitive
         )
+        if not commit.changed and (followed.head is None or followed.head.revision < commit.revision):
+            # Somebody was faster, perhaps this very write before Ctrl-C cut it off, and may have told nobody.
+            self._refresh(followed, commit.revision)
+        return commit
 
 
 def _validate(blueprint: Blueprint[Any], texts: dict[str, str | None], changes: tuple[Change, ...]) -> None:
