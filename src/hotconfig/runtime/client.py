@@ -488,6 +488,7 @@ class HotConfig:
         follower.ledger.tell_state = None
         follower.stop(0.0)
         self._starting.stop(0.0)
+        self._dispatcher.rest()
         self._observer.closed()
 
     def _find(self, settings: Target) -> Followed[Any]:
