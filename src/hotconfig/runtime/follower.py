@@ -222,13 +222,17 @@ class Follower:
         Works on a stopped follower, too. Waits for the line to finish what it is doing.
 
         Raises:
-            RetryableError: it did not, for ``OVERRIDE_TIMEOUT_S``.
+            RetryableError: it did not, for ``OVERRIDE_TIMEOUT_S``; it shows it as soon as it can.
         """
         if not self._turning.acquire(timeout=OVERRIDE_TIMEOUT_S):
+            self._inbox.post(Command.SHOW)
             raise RetryableError(f"service {followed.service!r}: the line is busy, is a validator of yours waiting?")
         try:
             self._measuring.flush()
             return self.line.override(followed, overriding.texts_for(followed))
+        except BaseException:  # Ctrl-C
+            self._inbox.post(Command.SHOW)
+            raise
         finally:
             self._turning.release()
 
@@ -371,6 +375,7 @@ class Follower:
                 self._reconciler.schedule.want()
             case Command.SHOW:
                 self._measuring.flush()
+                self._show_overrides()
             case Link():
                 self._hear(item)
 
@@ -382,6 +387,13 @@ class Follower:
         if self.line.followed:
             self._news.tick(self.line.followed, now_s)
         self._reconciler.tick(now_s)
+
+    def _show_overrides(self) -> None:
+        """Show what overrides now, where somebody was kept from it."""
+        for followed in self.line.followed.values():
+            texts = overriding.texts_for(followed)
+            if texts != followed.overrides:
+                self.line.override(followed, texts)
 
     def _start_following(self, followed: Followed[Any], live: Future[Any]) -> None:
         self.line.followed[followed.service] = followed
