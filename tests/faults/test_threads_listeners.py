@@ -152,3 +152,24 @@ def test_a_validator_that_writes_what_it_validates_is_refused_and_the_line_goes_
     finally:
         client_of_the_validator.clear()
     assert client.status().counters["line_errors"] == 0
+
+
+class Interrupted(set[tuple[str, int]]):
+    """What a Ctrl-C comes right after, once."""
+
+    pressed = False
+
+    def add(self, element: tuple[str, int]) -> None:
+        super().add(element)
+        if not self.pressed:
+            self.pressed = True
+            raise KeyboardInterrupt
+
+
+def test_a_write_that_ctrl_c_cuts_off_before_it_validates_can_be_repeated(client: hotconfig.HotConfig) -> None:
+    settings = client.bind(AISettings)
+    client.store._validating = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        client.store.set(settings, threshold=0.5, by=BY)
+    change(client, settings, 0.5)
+    assert settings.threshold == 0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import threading
 from collections.abc import AsyncGenerator
@@ -199,6 +200,37 @@ async def test_closing_finishes_although_it_is_cancelled(migrated_url: str) -> N
     assert scope.cancelled_caught
     assert client.status().state is State.CLOSED
     assert named_threads() == []
+
+
+def test_a_task_of_asyncio_that_is_cancelled_while_it_enters_leaves_nothing_running(
+    migrated_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = hotconfig.HotConfig(migrated_url)
+    begun, proceed, start = threading.Event(), threading.Event(), client.start
+
+    def start_slowly(timeout: float) -> None:
+        begun.set()
+        proceed.wait(30)
+        start(timeout)
+
+    async def enter() -> None:
+        async with client:
+            await asyncio.Event().wait()
+
+    async def cancel() -> None:
+        entering = asyncio.create_task(enter())
+        await asyncio.to_thread(begun.wait, 30)
+        for _ in range(3):  # nor does it help to insist
+            entering.cancel()
+            await asyncio.sleep(0)
+        proceed.set()
+        with pytest.raises(asyncio.CancelledError):
+            await entering
+        assert client.status().state is State.CLOSED
+        assert named_threads() == []
+
+    monkeypatch.setattr(client, "start", start_slowly)
+    asyncio.run(cancel())
 
 
 async def _write(client: hotconfig.HotConfig, ai: AISettings) -> None:

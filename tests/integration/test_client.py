@@ -411,3 +411,15 @@ def test_without_redis_changes_arrive_by_polling(start_client: ClientFactory, mi
     assert told.wait(2)[0].by == BY
     status = client.status()
     assert (status.state, status.redis) == (State.READY, "unused")
+
+
+def test_a_write_of_what_somebody_has_just_written_by_hand_can_be_waited_for(
+    start_client: ClientFactory, migrated_url: str
+) -> None:
+    client = start_client(redis=None, listen=False, timing=Timing(reconcile_s=600, poll_s=600))
+    ai = client.bind(AISettings)
+    write_by_hand(migrated_url, "ai", threshold="0.5")
+    commit = client.store.set(ai, threshold=0.5, by=BY)
+    assert not commit.changed
+    client.wait_for(commit, 30)
+    assert ai.threshold == 0.5

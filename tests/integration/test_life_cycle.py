@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import itertools
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -103,6 +105,73 @@ def test_a_client_whose_start_failed_can_be_started_again_and_closed() -> None:
             client.start(timeout=0.3)
     client.close()
     eventually(lambda: named_threads() == [])
+
+
+class Threads:
+    """How many threads the system has to give before the next one is refused, or interrupted by Ctrl-C."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.left: int | None = None
+        self.refused: type[BaseException] = RuntimeError
+        self._start = threading.Thread.start
+
+        def start(thread: threading.Thread) -> None:
+            self._give(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", start)
+
+    def _give(self, thread: threading.Thread) -> None:
+        if self.left is None or not thread.name.startswith("hotconfig"):
+            self._start(thread)
+            return
+        self.left -= 1
+        if self.left >= 0 or self.refused is KeyboardInterrupt:
+            self._start(thread)
+        if self.left < 0:
+            self.left = None
+            raise self.refused
+
+
+@pytest.mark.parametrize("refused", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("given", [0, 1, 2, 3])
+def test_a_start_that_lacks_a_thread_or_is_interrupted_leaves_nothing_and_can_be_repeated(
+    migrated_url: str,
+    redis_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    given: int,
+    refused: type[BaseException],
+) -> None:
+    # Four threads: for the files, for reading, the line, the relay. Nothing is bound, so that none connects to Redis.
+    client = hotconfig.HotConfig(migrated_url, redis_url, relay=True, last_known_good=tmp_path)
+    threads = Threads(monkeypatch)
+    gc.collect()
+    before = open_files()
+    threads.left, threads.refused = given, refused
+    with pytest.raises(hotconfig.RetryableError if refused is RuntimeError else KeyboardInterrupt):
+        client.start()
+    eventually(lambda: named_threads() == [], 30)
+    eventually(lambda: open_files() <= before, 30)
+    client.start()
+    ai = client.bind(AISettings)
+    client.wait_for(client.store.set(ai, threshold=0.5, by=BY), 30)
+    client.close(30)
+    assert named_threads() == []
+
+
+def test_a_start_without_descriptors_says_so_and_can_be_repeated(
+    migrated_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    client = hotconfig.HotConfig(migrated_url, redis_url, relay=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(socket, "socketpair", refuse)
+        with pytest.raises(hotconfig.RetryableError, match="Too many open files"):
+            client.start()
+    with client:
+        client.bind(AISettings)
 
 
 def test_a_listener_may_close_the_client(migrated_url: str, redis_url: str) -> None:

@@ -19,7 +19,8 @@ import hotconfig
 from hotconfig import State, StateChanged, Timing
 from hotconfig.embedded import EmbeddedPostgres, EmbeddedValkey
 from hotconfig.postgres.migrate import migrate
-from tests.integration.settings import BY, AISettings, ClientFactory, EmailSettings, write_by_hand
+from hotconfig.runtime.relay import Relay
+from tests.integration.settings import BY, AISettings, ClientFactory, EmailSettings, named_threads, write_by_hand
 from tests.support.servers import freeze, thaw
 from tests.support.waiting import Eventually, eventually
 
@@ -325,3 +326,23 @@ def test_a_write_by_this_process_is_seen_by_it_in_every_state(start_client: Clie
     ai = client.bind(AISettings)
     client.wait_for(client.store.set(ai, threshold=0.9, by=BY))
     assert ai.threshold == 0.9
+
+
+def test_a_start_that_fails_after_a_state_was_told_leaves_no_thread_of_a_listener(
+    migrated_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[StateChanged] = []
+
+    def refuse(*_: object) -> None:
+        eventually(lambda: told, 30.0)
+        raise hotconfig.ConfigurationError("no relay can work here")
+
+    client = hotconfig.HotConfig(migrated_url, redis_url, relay=True)
+    client.on_state(told.append)
+    with monkeypatch.context() as patched:
+        patched.setattr(Relay, "first_attempt", refuse)
+        with pytest.raises(hotconfig.ConfigurationError):
+            client.start()
+    eventually(lambda: named_threads() == [], 30.0)
+    with client:
+        eventually(lambda: [each.new for each in told] == [State.READY] * 2, 30.0)

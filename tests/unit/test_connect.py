@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from typing import cast
 
 import psycopg
 import pytest
+import redis
 
-from hotconfig.core.errors import DatabaseUnavailableError
+from hotconfig.core.errors import DatabaseUnavailableError, RedisUnavailableError
 from hotconfig.postgres.connect import Session, close_copy, open_session
+from hotconfig.redis.connect import find_route
+from hotconfig.redis.subscribe import RedisSubscription
 
 
 class Lost:
@@ -35,3 +40,20 @@ def test_an_error_that_somebody_keeps_holds_no_connection_open() -> None:
             while connection.recv(1024):
                 pass  # its first message, and then the end
     assert "timeout" in str(kept.value)
+
+
+def without_descriptors(*_: object, **__: object) -> None:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+def test_without_descriptors_postgresql_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Session, "connect", without_descriptors)  # psycopg waits with a descriptor of its own
+    with pytest.raises(DatabaseUnavailableError, match="Too many open files"):
+        open_session("postgresql://somebody@127.0.0.1:1/nothing", application_name="a test")
+
+
+def test_without_descriptors_redis_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    route = find_route("redis://127.0.0.1:1")
+    monkeypatch.setattr(redis.Connection, "__init__", without_descriptors)  # redis-py reads a file there
+    with pytest.raises(RedisUnavailableError, match="Too many open files"):
+        RedisSubscription.open(route, ["ai"])

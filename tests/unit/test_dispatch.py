@@ -128,3 +128,31 @@ def test_a_listener_to_states_can_be_taken_back_in_a_forked_child() -> None:
         thread.join(30)
     assert not hung
     assert client._dispatcher._listeners[STATES] == ()
+
+
+def test_a_listener_that_rests_hears_everything_in_order_and_has_no_thread_meanwhile() -> None:
+    events = [changed(AI(threshold=n / 10), AI(threshold=(n + 1) / 10), n, "threshold") for n in range(6)]
+    told: list[Changed[AI]] = []
+    proceed = threading.Event()
+
+    def listen(event: Changed[AI]) -> None:
+        proceed.wait(30)
+        told.append(event)
+
+    dispatcher = Dispatcher()
+    listener = dispatcher.add("ai", listen, None)
+    dispatcher.rest()  # before it was told anything
+    for event in events[:3]:
+        dispatcher.tell(event)
+    dispatcher.rest()  # while a call is under way and others wait
+    thread = listener._worker._thread
+    assert thread is not None
+    proceed.set()
+    thread.join(30)
+    assert not thread.is_alive()
+    for event in events[3:]:
+        dispatcher.tell(event)
+    eventually(lambda: len(told) == len(events), 30)
+    assert [each.revision for each in told] == list(range(6))
+    for each in dispatcher.close():
+        assert each.join(30)

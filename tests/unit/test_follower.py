@@ -18,7 +18,7 @@ from hotconfig.core.errors import (
     NotStartedError,
     SchemaMissingError,
 )
-from hotconfig.core.followed import Followed
+from hotconfig.core.followed import Followed, StandIn
 from hotconfig.core.listeners import Changed
 from hotconfig.core.status import State
 from hotconfig.runtime.follower import Follower
@@ -286,3 +286,13 @@ def test_ctrl_c_while_an_own_commit_is_shown_loses_nothing(world: World, monkeyp
     revision = len(world.truth.commits["ai"])
     assert world.follower.wait_for(world.followed, revision, 5)
     assert live.threshold == revision / 100
+
+
+def test_what_is_asked_of_a_line_that_has_ended_is_refused_at_once(world: World) -> None:
+    world.start()
+    assert world.follower.stop(30)
+    with pytest.raises(NotStartedError):
+        world.follower.follow(world.followed).result(0)
+    with pytest.raises(NotStartedError):
+        world.follower.first_contact(0)
+    assert world.follower.stand_in(world.followed, StandIn()).result(0) is None

@@ -54,6 +54,18 @@ def test_values_are_shown_and_afterwards_what_was_there(ai: AI) -> None:
     assert hotconfig.snapshot(ai) is before
 
 
+def test_an_override_whose_end_ctrl_c_cuts_off_ends_all_the_same(ai: AI, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = hotconfig.snapshot(ai)
+
+    def interrupt_once(*_: object) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), override(ai, threshold=0.9):
+        monkeypatch.setattr("hotconfig.core.line.swap", interrupt_once)
+    eventually(lambda: hotconfig.snapshot(ai) is before, 30)
+
+
 def test_a_class_means_wherever_it_is_bound(hc: MemoryHotConfig, ai: AI) -> None:
     with hc.memory.client() as other:
         theirs = other.bind(AI)

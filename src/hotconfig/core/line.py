@@ -121,11 +121,13 @@ class Line:
             if built.instance is None:
                 return Rejected(followed.service, None, Stage.VALIDATE, built.problems)
             new, story = built.instance, _OVERRIDDEN
-        followed.overrides, followed.beneath = dict(texts), (beneath, head) if texts else None
+            followed.overrides, followed.beneath = dict(texts), (beneath, head)
         if head == followed.head:
             followed.problems = {}  # if there were any, an override was to blame that has ended
             story = story._replace(rewound=followed.rewound)
         self._swap(followed, new, head, story)
+        if not texts:  # only now: whoever is interrupted before does it once more
+            followed.overrides, followed.beneath = {}, None
         return None
 
     def _take(self, followed: Followed[Any], loaded: Loaded, reading: Reading) -> Outcome:

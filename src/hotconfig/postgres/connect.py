@@ -286,6 +286,9 @@ def translated(url: str, action: str) -> Generator[None]:
         yield
     except psycopg.Error as error:
         raise translate(error, url, action) from error
+    except OSError as error:  # while it waits psycopg may need a descriptor of its own
+        said = f"PostgreSQL at {describe(url)} was not asked ({action}): {error.strerror or type(error).__name__}"
+        raise DatabaseUnavailableError(said) from error
 
 
 def translate(error: psycopg.Error, url: str, action: str) -> HotConfigError:

@@ -57,11 +57,14 @@ def open_connection(
     """
     options: Mapping[str, Any] = url.sentinel_options if to_sentinel else url.options
     place = address._asdict() if address is not None else {}
-    connection = url.connection_class(**{**options, **place, "client_name": client_name, "protocol": protocol})
+    connection: Any = None
     try:
+        # redis-py reads a file or two before it connects.
+        connection = url.connection_class(**{**options, **place, "client_name": client_name, "protocol": protocol})
         connection.connect()
     except NO_ANSWER as error:
-        connection.disconnect()
+        if connection is not None:
+            connection.disconnect()
         secure = issubclass(url.connection_class, redis.SSLConnection)
         where = f"{address or url.where}{' with TLS' if secure else ''}"
         if secure and _is_about_files(error):

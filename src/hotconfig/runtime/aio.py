@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypeVar
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 from pydantic import BaseModel
 
@@ -91,7 +92,7 @@ class AsyncFace:
         """See :meth:`hotconfig.HotConfig.close`. Finishes even when the caller is cancelled."""
         with anyio.CancelScope(shield=True):
             # A token of its own: those of anyio's may all be taken by calls that wait for a frozen server.
-            await anyio.to_thread.run_sync(partial(self._client.close, timeout), limiter=anyio.CapacityLimiter(1))
+            await in_thread(partial(self._client.close, timeout), anyio.CapacityLimiter(1))
 
     async def bind(
         self,
@@ -117,9 +118,36 @@ class AsyncFace:
         await in_thread(partial(self._client.wait_for, revision, timeout, settings=settings))
 
 
-async def in_thread(call: Callable[[], T]) -> T:
-    """Run a blocking call on a worker thread of anyio's."""
-    return await anyio.to_thread.run_sync(call)
+async def in_thread(call: Callable[[], T], limiter: anyio.CapacityLimiter | None = None) -> T:
+    """Run a blocking call on a worker thread of anyio's. Once it has begun, cancelling takes effect when it has ended.
+
+    anyio's shield holds against its own cancellation and trio's, not against ``task.cancel()`` of asyncio: hence a
+    task of the call's own there.
+    """
+    async with limiter or anyio.to_thread.current_default_thread_limiter():
+        run = partial(anyio.to_thread.run_sync, call, limiter=anyio.CapacityLimiter(1))
+        if not _on_asyncio():
+            return await run()
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        task, cancelled = asyncio.ensure_future(run()), False
+        with anyio.CancelScope(shield=True):
+            while not task.done():
+                try:
+                    await asyncio.wait([task])
+                except asyncio.CancelledError:
+                    cancelled = True
+        if cancelled and not task.cancelled():
+            task.exception()  # has been looked at: asyncio does not complain of it
+            raise asyncio.CancelledError
+        return task.result()
+
+
+def _on_asyncio() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class EventStream(Generic[E]):

@@ -10,7 +10,8 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -161,20 +162,26 @@ class HotConfig:
             NotStartedError: it was closed already; make a new one.
             RetryableError: the system has no thread or no file descriptor to give.
         """
-        with self._lock:
-            if self._closed:
-                raise NotStartedError("this HotConfig was closed: make a new one")
-            if self._follower is not None:
-                return
-            relay = self._wiring.relay() if self._is_candidate else None
-            follower = self._launch()
+        follower = relay = None
         try:
+            with self._lock:
+                if self._closed:
+                    raise NotStartedError("this HotConfig was closed: make a new one")  # noqa: TRY301
+                if self._follower is not None:
+                    return
+                with _resources():
+                    refuse_unfit_surroundings()
+                    relay = self._wiring.relay() if self._is_candidate else None
+                    follower = self._made()
+                self._launch(follower)
             self._starting.first_contact(follower, timeout)
             self._become_candidate(relay, timeout)
-        except BaseException:
-            self._abandon(follower)
+            with self._lock:
+                if not self._closed:  # meanwhile, by another thread
+                    self._observer.opened(self.status)
+        except BaseException:  # Ctrl-C may come anywhere
+            self._abandon(follower, relay)
             raise
-        self._observer.opened(self.status)
 
     def close(self, timeout: float = CLOSE_TIMEOUT_S) -> None:
         """End the threads and close the connections. Live objects keep their last values. May be called twice.
@@ -226,7 +233,7 @@ class HotConfig:
         self.store.renew()
         self._bindings = self._bindings.reborn()
         if follower is not None and not self._closed:
-            self._launch(follower)
+            self._relaunch(follower)
             self._observer.opened(self.status)
         if self._relay is not None:
             self._relay.abandon()
@@ -244,7 +251,12 @@ class HotConfig:
         self.close()
 
     async def __aenter__(self) -> Self:
-        await self.aio.start()
+        try:
+            await self.aio.start()
+        except BaseException as error:
+            if not isinstance(error, Exception):  # cancelled: it may have started, and nobody will leave the block
+                await self.aio.close()
+            raise
         return self
 
     async def __aexit__(
@@ -409,33 +421,33 @@ class HotConfig:
 
     # Wiring ------------------------------------------------------------------------------------------------
 
-    def _launch(self, parent: Follower | None = None) -> Follower:
-        """Make a follower of everything that is bound, and start it. In a forked child, ``parent`` is what followed."""
-        refuse_unfit_surroundings()
+    def _made(self) -> Follower:
+        """A follower, not started yet."""
         self._observer = self._wiring.observer()
-        try:
-            follower = self._wiring.follower(self._dispatcher, self._timing, self._observer)
-        except OSError as error:
-            raise RetryableError(f"hotconfig cannot be started: {error.strerror}. Raise `ulimit -n`.") from error
-        except RuntimeError as error:
-            if not ending():
-                raise
-            raise NotStartedError("the interpreter is ending: drivers cannot be loaded any more") from error
+        return self._wiring.follower(self._dispatcher, self._timing, self._observer)
+
+    def _launch(self, follower: Follower) -> None:
+        """Start a follower on everything that is bound."""
         follower.ledger.tell_state = self._dispatcher.tell_state
-        if parent is not None:
-            follower.ledger.condition.inherit(parent.ledger.condition)
         self._starting.keep(follower)
         self._bindings.follow_all(follower)
         forks.survive(self)
         self._follower = follower
         atexit.unregister(self.close)
         atexit.register(self.close, EXIT_TIMEOUT_S)
+        follower.start()
+
+    def _relaunch(self, parent: Follower) -> None:
+        """In a forked child: follow what ``parent`` followed."""
+        refuse_unfit_surroundings()
+        with _resources():
+            follower = self._made()
+        follower.ledger.condition.inherit(parent.ledger.condition)
         try:
-            follower.start()
+            self._launch(follower)
         except RetryableError:
-            self._abandon(follower)
+            self._abandon(follower, None)
             raise
-        return follower
 
     def _get_publisher(self) -> Publisher:
         with self._lock:
@@ -467,18 +479,21 @@ class HotConfig:
         except RetryableError as error:
             logger.warning("not a relay yet, and trying on: %s", error)
 
-    def _abandon(self, follower: Follower) -> None:
+    def _abandon(self, follower: Follower | None, relay: Relay | None) -> None:
         """A start that failed. Who is still waiting for PostgreSQL ends by itself when that wait ends."""
+        if relay is not None:
+            relay.stop()
+        if follower is None:
+            return
         with self._lock:
-            self._follower = None
-            relay, self._relay = self._relay, None
+            self._follower = self._relay = None
         forks.forget(self)
         atexit.unregister(self.close)
         follower.ledger.tell_state = None
-        if relay is not None:
-            relay.stop()
         follower.stop(0.0)
         self._starting.stop(0.0)
+        self._dispatcher.rest()
+        self._observer.closed()
 
     def _find(self, settings: Target) -> Followed[Any]:
         return self._bindings.find(settings)
@@ -491,3 +506,16 @@ class HotConfig:
 def _check_url(argument: str, url: object, form: str) -> None:
     if not isinstance(url, str):  # whatever it is, it may hold a password: only its type is told
         raise ConfigurationError(f"{argument} has to be a str, and is of type {type(url).__name__}: pass {form}")
+
+
+@contextmanager
+def _resources() -> Generator[None]:
+    """Around what loads drivers and opens descriptors: says in our words why it cannot be done."""
+    try:
+        yield
+    except OSError as error:
+        raise RetryableError(f"hotconfig cannot be started: {error.strerror}. Raise `ulimit -n`.") from error
+    except RuntimeError as error:
+        if not ending():
+            raise
+        raise NotStartedError("the interpreter is ending: drivers cannot be loaded any more") from error

@@ -33,7 +33,7 @@ class Listener:
         self.dropped: int = 0
         self._callback = callback
         self._keys = keys
-        self._closed = False
+        self._closed = self._resting = False
         self._queue: deque[Told] = deque()
         self._under_way: Told | None = None
         self._known: Any = None
@@ -83,6 +83,7 @@ class Listener:
             self._queue.popleft()
             self.dropped += 1
         self._queue.append(event)
+        self._resting = False
         self._ring()
         if not self._worker.alive:
             self._start()
@@ -92,6 +93,12 @@ class Listener:
         with self._lock:
             self._closed = True
             self._queue.clear()
+            self._ring()
+
+    def rest(self) -> None:
+        """Deliver what is queued, and have no thread until there is more."""
+        with self._lock:
+            self._resting = True
             self._ring()
 
     def end(self) -> None:
@@ -133,6 +140,9 @@ class Listener:
                 if self._queue:
                     self._under_way = self._queue.popleft()
                     return self._under_way
+                if self._resting:
+                    self._worker = Worker(self._run, "hotconfig-listener")  # this thread is nobody's from now on
+                    return None
             self._bell.get()
 
     def _ring(self) -> None:
@@ -211,6 +221,13 @@ class Dispatcher:
             for listener in registered:
                 listener.renew()
         return dispatcher
+
+    def rest(self) -> None:
+        """Leave no thread behind that waits for events, until there are some again."""
+        with self._lock:
+            current = [listener for registered in self._listeners.values() for listener in registered]
+        for listener in current:
+            listener.rest()
 
     def close(self) -> tuple[Listener, ...]:
         """Close all listeners but those to states, and return all, to be joined."""

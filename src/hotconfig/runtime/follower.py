@@ -55,6 +55,8 @@ WATCHFUL_TURN_S: Final = 0.1
 OVERRIDE_TIMEOUT_S: Final = 10.0
 """How long an override waits for the line to finish a turn: for as long as users' validators may reasonably take."""
 
+_CLOSED: Final = "closed while PostgreSQL was being waited for"
+
 LookAt = Callable[[Mapping[str, Followed[Any]], "float | None"], None]
 
 
@@ -169,7 +171,7 @@ class Follower:
             ConfigurationError: it answered that something has to be mended.
         """
         asked = Contact()
-        self._inbox.post(asked)
+        self._ask(asked)
         try:
             asked.made.result(timeout_s)
         except TimeoutError:
@@ -181,8 +183,14 @@ class Follower:
     def follow(self, followed: Followed[Any]) -> Future[Any]:
         """Follow one more service. The future gives the live object, or says why there is none."""
         asked = Follow(followed)
-        self._inbox.post(asked)
+        self._ask(asked)
         return asked.live
+
+    def _ask(self, request: Request) -> None:
+        """Hand over a request. It is answered also if the line has just ended."""
+        self._inbox.post(request)
+        if self._over:
+            self._refuse()
 
     def deliver(self, change_set: ChangeSet, *, announced: bool) -> None:
         """Take a commit that this very process made: at once, in the writing thread, where the line is free.
@@ -214,13 +222,17 @@ class Follower:
         Works on a stopped follower, too. Waits for the line to finish what it is doing.
 
         Raises:
-            RetryableError: it did not, for ``OVERRIDE_TIMEOUT_S``.
+            RetryableError: it did not, for ``OVERRIDE_TIMEOUT_S``; it shows it as soon as it can.
         """
         if not self._turning.acquire(timeout=OVERRIDE_TIMEOUT_S):
+            self._inbox.post(Command.SHOW)
             raise RetryableError(f"service {followed.service!r}: the line is busy, is a validator of yours waiting?")
         try:
             self._measuring.flush()
             return self.line.override(followed, overriding.texts_for(followed))
+        except BaseException:  # Ctrl-C
+            self._inbox.post(Command.SHOW)
+            raise
         finally:
             self._turning.release()
 
@@ -231,7 +243,7 @@ class Follower:
     def stand_in(self, followed: Followed[Any], given: StandIn) -> Future[Outcome | None]:
         """Show what is given until PostgreSQL answers; see :meth:`hotconfig.core.line.Line.stand_in`."""
         asked = StandingIn(followed, given)
-        self._inbox.post(asked)
+        self._ask(asked)
         return asked.shown
 
     def register(self, service: str, schema_hash: str, json_schema: str) -> None:
@@ -363,6 +375,7 @@ class Follower:
                 self._reconciler.schedule.want()
             case Command.SHOW:
                 self._measuring.flush()
+                self._show_overrides()
             case Link():
                 self._hear(item)
 
@@ -374,6 +387,13 @@ class Follower:
         if self.line.followed:
             self._news.tick(self.line.followed, now_s)
         self._reconciler.tick(now_s)
+
+    def _show_overrides(self) -> None:
+        """Show what overrides now, where somebody was kept from it."""
+        for followed in self.line.followed.values():
+            texts = overriding.texts_for(followed)
+            if texts != followed.overrides:
+                self.line.override(followed, texts)
 
     def _start_following(self, followed: Followed[Any], live: Future[Any]) -> None:
         self.line.followed[followed.service] = followed
@@ -436,16 +456,20 @@ class Follower:
             return
         self._over = True
         self._news.close()
+        self._refuse()
+        self._reconciler.waiting.give_up(NotStartedError(_CLOSED))
+        self._selector.close()
+        self._inbox.close()
+        self.ledger.close()
+
+    def _refuse(self) -> None:
+        """Answer what nobody takes any more. Any thread: each item is one thread's alone."""
         for item in self._inbox.take():
             if isinstance(item, Opened):
                 item.subscription.close()
             elif isinstance(item, Follow):
-                self._reconciler.waiting.load(item.followed.service, item.live)
+                item.live.set_exception(NotStartedError(_CLOSED))
             elif isinstance(item, Contact):
-                self._reconciler.waiting.contact(item.made)
+                item.made.set_exception(NotStartedError(_CLOSED))
             elif isinstance(item, StandingIn):
                 item.shown.set_result(None)
-        self._reconciler.waiting.give_up(NotStartedError("closed while PostgreSQL was being waited for"))
-        self._selector.close()
-        self._inbox.close()
-        self.ledger.close()

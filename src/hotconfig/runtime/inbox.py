@@ -45,7 +45,11 @@ class Inbox(Generic[T]):
             pass  # drained
         # Only what is here now: who takes may post again, and has other things to do in between.
         for _ in range(len(self._items)):
-            yield self._items.popleft()
+            try:
+                item = self._items.popleft()
+            except IndexError:
+                return  # at the end there may be two who take
+            yield item
 
     def close(self) -> None:
         """Close the sockets. What still comes in is kept, and nobody takes it."""

@@ -31,6 +31,7 @@ from hotconfig.core.lastgood import (
     supersedes,
 )
 from hotconfig.runtime.bindings import schema_of
+from hotconfig.runtime.worker import start
 
 logger: Final = logging.getLogger("hotconfig.keeping")
 
@@ -124,8 +125,12 @@ class Keeper:
     # Called by any thread ------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the thread.
+
+        Raises:
+            RetryableError: the system has no thread to give, now.
+        """
+        start(self._thread)
 
     def stop(self) -> None:
         """Let the thread write what is pending, and end. Does not wait."""

@@ -114,7 +114,7 @@ def end(entry: Entry) -> None:
     Where the other overrides do not validate without this one, what was shown stays until they end, too.
 
     Raises:
-        RetryableError: the line is busy for longer than ten seconds; it stops overriding at the next change.
+        RetryableError: the line is busy for longer than ten seconds; it stops overriding as soon as it is not.
     """
     with _turn:
         if entry in _entries:

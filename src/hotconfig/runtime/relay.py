@@ -27,6 +27,7 @@ from hotconfig.core.wire import Keyring
 from hotconfig.runtime.ear import Ear
 from hotconfig.runtime.inbox import Inbox
 from hotconfig.runtime.link import MISCONFIGURED_DELAY_S, Opened, OpenFailed, OpenSubscription
+from hotconfig.runtime.worker import start
 
 logger: Final = logging.getLogger("hotconfig.relay")
 
@@ -112,15 +113,19 @@ class Relay:
         self._next_beat_s = 0.0
         self._announce_at_s = 0.0
         self._deaf: HotConfigError | None = None
-        self._stopping = False
+        self._stopping = self._over = False
         self._thread = threading.Thread(target=self._run, name="hotconfig-relay", daemon=True)
 
     # Called by any thread ------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread.
+
+        Raises:
+            RetryableError: the system has no thread to give, now.
+        """
         self.role = Role.WAITING
-        self._thread.start()
+        start(self._thread)
 
     def first_attempt(self, timeout_s: float) -> None:
         """Wait until the role was asked for, or could not be.
@@ -138,6 +143,8 @@ class Relay:
         """Let the thread end after what it is doing, which frees the role. Does not wait."""
         self._stopping = True
         self._inbox.wake()
+        if self._thread.ident is None:  # it could not be started
+            self._clean_up()
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the end; False if it did not come in time."""
@@ -329,6 +336,9 @@ class Relay:
         session.close()
 
     def _clean_up(self) -> None:
+        if self._over:
+            return
+        self._over = True
         self.role = Role.OFF
         self._close_session()  # first: it frees the role
         self._ear.close()

@@ -48,7 +48,7 @@ class Command(Enum):
     READ = "read"
     """Read PostgreSQL now."""
     SHOW = "show"
-    """Show what was accepted, if somebody was interrupted in between."""
+    """Show what was accepted, and what overrides, if somebody was interrupted in between."""
 
 
 Request = Follow | Forget | StandingIn | Contact | Command

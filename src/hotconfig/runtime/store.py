@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
 
@@ -17,6 +16,8 @@ from hotconfig.core.followed import Followed
 from hotconfig.core.judge import applied
 from hotconfig.core.problems import MODEL_KEY, one_line
 from hotconfig.runtime.publishing import Commit, Publisher
+
+T = TypeVar("T")
 
 RACE_TIMEOUT_S: Final = 10.0
 """How long a write that has to be validated against the newest values starts over while others are faster."""
@@ -95,8 +96,11 @@ class Store:
         """Write several keys in one commit: readers see all of them or none. See :meth:`set`."""
         followed = self._followed(settings)
         rules = followed.blueprint.rules
-        with self._asking_validators(followed):
-            changes = tuple(Change(key, rules.encode(key, value)) for key, value in values.items())
+
+        def encoded() -> tuple[Change, ...]:
+            return tuple(Change(key, rules.encode(key, value)) for key, value in values.items())
+
+        changes = self._asking_validators(followed, encoded)
         return self._commit(followed, changes, by, reason, expect)
 
     def delete(
@@ -113,9 +117,8 @@ class Store:
         Raises: as :meth:`set`; ``InvalidValueError`` also if a required field would be left without a value.
         """
         followed = self._followed(settings)
-        with self._asking_validators(followed):
-            for key in keys:
-                followed.blueprint.rules.input_name(key)  # raises for a key that the class does not have
+        name = followed.blueprint.rules.input_name  # raises for a key that the class does not have
+        self._asking_validators(followed, lambda: [name(key) for key in keys])
         changes = tuple(Change(key, deleted=True) for key in keys)
         return self._commit(followed, changes, by, reason, expect)
 
@@ -156,18 +159,17 @@ class Store:
                 self._refresh(followed, base + 1)
 
     def _validate(self, followed: Followed[Any], changes: tuple[Change, ...]) -> None:
-        with self._asking_validators(followed):
-            _validate(followed.blueprint, dict(followed.texts), changes)
+        self._asking_validators(followed, lambda: _validate(followed.blueprint, dict(followed.texts), changes))
 
-    @contextmanager
-    def _asking_validators(self, followed: Followed[Any]) -> Generator[None]:
+    def _asking_validators(self, followed: Followed[Any], ask: Callable[[], T]) -> T:
         """Validators that write what they validate would be asked again, and so on, or wait for their own turn."""
         here = (followed.service, threading.get_ident())
         if here in self._validating:
             raise UsageError(f"service {followed.service!r}: a validator cannot write the settings that it validates")
-        self._validating.add(here)
         try:
-            yield
+            # Within, and no context manager: a Ctrl-C that came in between would have this thread refused for ever.
+            self._validating.add(here)
+            return ask()
         finally:
             self._validating.discard(here)
 
@@ -175,9 +177,13 @@ class Store:
         self, followed: Followed[Any], changes: tuple[Change, ...], by: str, reason: str | None, expect: int | None
     ) -> Commit:
         blueprint = followed.blueprint
-        return self._publisher().commit(
+        commit = self._publisher().commit(
             blueprint.service, changes, by=by, reason=reason, expect=expect, sensitive=blueprint.sensitive
         )
+        if not commit.changed and (followed.head is None or followed.head.revision < commit.revision):
+            # Somebody was faster, perhaps this very write before Ctrl-C cut it off, and may have told nobody.
+            self._refresh(followed, commit.revision)
+        return commit
 
 
 def _validate(blueprint: Blueprint[Any], texts: dict[str, str | None], changes: tuple[Change, ...]) -> None:

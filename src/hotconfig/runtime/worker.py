@@ -43,13 +43,18 @@ class Worker:
         Raises:
             RetryableError: the system has no thread to give, now.
         """
-        self._wanted = True
-        thread = threading.Thread(target=self._work, name=self.name, daemon=True)
+        with self._mending:
+            self._start()
+
+    def _start(self) -> None:
+        before, self._wanted = self._thread, True
+        # First: a Ctrl-C that comes while it starts must not make it a thread that nobody knows of.
+        self._thread = thread = threading.Thread(target=self._work, name=self.name, daemon=True)
         try:
-            thread.start()
-        except RuntimeError as error:
-            raise RetryableError(f"the thread {self.name!r} cannot be started: raise the limit of threads") from error
-        self._thread = thread
+            start(thread)
+        except RetryableError:
+            self._thread = before
+            raise
 
     def mend(self) -> bool:
         """Start it again if it died; True if it runs again. Any thread; never waits and never raises."""
@@ -57,7 +62,7 @@ class Worker:
             return False
         try:
             if died := self._died():
-                self.start()
+                self._start()
         except RetryableError:
             return False  # whoever looks next tries again
         finally:
@@ -65,7 +70,7 @@ class Worker:
         return died
 
     def _died(self) -> bool:
-        # One that is being started for the first time is not here yet, and not dead.
+        # One that is being started is not dead: whoever starts it holds what :meth:`mend` asks for.
         return self._wanted and self._thread is not None and not self._thread.is_alive()
 
     def abandon(self) -> None:
@@ -77,7 +82,10 @@ class Worker:
         if self._thread is None:
             return True
         if not self.is_current:
-            self._thread.join(timeout_s)
+            try:
+                self._thread.join(timeout_s)
+            except RuntimeError:
+                return True  # Ctrl-C came while it started
         return not self._thread.is_alive()
 
     def _work(self) -> None:
@@ -85,6 +93,18 @@ class Worker:
         self._wanted = False
         if self._abandoned:
             threading.Event().wait()  # a greenlet that came along into a child, where threading does not know it
+
+
+def start(thread: threading.Thread) -> None:
+    """Start a thread.
+
+    Raises:
+        RetryableError: the system has no thread to give, now.
+    """
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise RetryableError(f"the thread {thread.name!r} cannot be started: raise the limit of threads") from error
 
 
 def ending() -> bool:
