@@ -311,8 +311,11 @@ class HotConfig:
 
         Raises:
             NotBoundError, UnknownKeyError.
+            NotStartedError: it was closed, so that nothing changes any more.
         """
         check_callback(listener, "on_change", "changes")
+        if self._closed:
+            raise NotStartedError("this HotConfig was closed: make a new one")
         followed = self._bindings.find(settings)
         keys = None if key is None else frozenset({field_of(followed, key)})
         registered = self._dispatcher.add(followed.service, listener, keys)
@@ -324,7 +327,7 @@ class HotConfig:
         Listening begins with the call, which has to be made where the event loop runs; ``async with`` ends it.
 
         Raises:
-            NotBoundError, UnknownKeyError.
+            NotBoundError, UnknownKeyError, NotStartedError: as :meth:`on_change`.
         """
         from hotconfig.runtime.aio import ChangeStream  # noqa: PLC0415 - only async programs need anyio
 
@@ -450,7 +453,9 @@ class HotConfig:
         if self._closed:
             raise NotStartedError("this HotConfig was closed: make a new one")
         if self._follower is None:
-            raise NotStartedError("start it first: `with HotConfig.from_env() as hc:`, or hc.start()")
+            raise NotStartedError(
+                "start it first: `with HotConfig.from_env() as hc:`, in async code `async with`; or hc.start()"
+            )
         self._follower.mend()
         return self._follower
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pydantic import BaseModel
 
@@ -93,6 +93,10 @@ class Store:
         expect: int | None = None,
     ) -> Commit:
         """Write several keys in one commit: readers see all of them or none. See :meth:`set`."""
+        if not isinstance(cast("object", values), Mapping):
+            raise UsageError(
+                f'update takes a dict of values by key, {{"threshold": 0.9}}, and not a {type(values).__name__}'
+            )
         followed = self._followed(settings)
         rules = followed.blueprint.rules
         with self._asking_validators(followed):
@@ -115,6 +119,9 @@ class Store:
         followed = self._followed(settings)
         with self._asking_validators(followed):
             for key in keys:
+                if not isinstance(cast("object", key), str):
+                    kind = type(key).__name__
+                    raise UsageError(f'delete takes keys one by one, delete(settings, "a", "b", by=...), not a {kind}')
                 followed.blueprint.rules.input_name(key)  # raises for a key that the class does not have
         changes = tuple(Change(key, deleted=True) for key in keys)
         return self._commit(followed, changes, by, reason, expect)
@@ -127,7 +134,7 @@ class Store:
         reason: str | None,
         expect: int | None,
     ) -> Commit:
-        _check_story(changes, by, reason)
+        _check_story(changes, by, reason, expect)
         if expect is not None or not followed.blueprint.validates_across:
             self._validate(followed, changes)
             return self._publish(followed, changes, by, reason, expect)
@@ -197,12 +204,19 @@ def _validate(blueprint: Blueprint[Any], texts: dict[str, str | None], changes: 
     )
 
 
-def _check_story(changes: tuple[Change, ...], by: str, reason: str | None) -> None:
+def _check_story(changes: tuple[Change, ...], by: str, reason: str | None, expect: int | None) -> None:
     if not changes:
         raise UsageError("nothing to write: name at least one key")
-    if not by or len(by) > MAX_BY or not _is_storable(by):
+    if expect is not None and not isinstance(cast("object", expect), int):
+        raise UsageError(
+            f"expect= takes the number of a revision, such as the revision of what store returned, "
+            f"and not a {type(expect).__name__}"
+        )
+    if not isinstance(cast("object", by), str) or not by or len(by) > MAX_BY or not _is_storable(by):
         raise UsageError(f"by= must say who makes the change, in 1 to {MAX_BY} characters that UTF-8 can carry")
-    if reason is not None and (len(reason) > MAX_REASON or not _is_storable(reason)):
+    if reason is not None and (
+        not isinstance(cast("object", reason), str) or len(reason) > MAX_REASON or not _is_storable(reason)
+    ):
         raise UsageError(f"reason= takes at most {MAX_REASON:,} characters that UTF-8 can carry")
 
 
