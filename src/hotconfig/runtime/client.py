@@ -179,6 +179,10 @@ class HotConfig:
     def close(self, timeout: float = CLOSE_TIMEOUT_S) -> None:
         """End the threads and close the connections. Live objects keep their last values. May be called twice.
 
+        A listener's call under way is waited for. Changes that it was not told yet are not told any more, even if
+        :meth:`wait_for` has seen them: who needs the last one awaits what the listener does before closing. Listeners
+        to states still hear of ``CLOSED``.
+
         Args:
             timeout: Seconds to wait for the threads, in all; what has not ended by then is left to end by itself,
                 and a warning says so.
