@@ -185,6 +185,7 @@ def test_an_unknown_service_is_refused_with_its_likeness_unless_created(cli: Cli
     ran = cli("set", "serach", "size=3")
     assert ran.code == 2
     assert "did you mean 'search'?" in ran.err
+    assert "as soon as a program has bound its class" in ran.err
     assert "--create" in ran.err
 
 

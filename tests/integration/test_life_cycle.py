@@ -256,6 +256,7 @@ def test_a_closed_client_refuses_everything_but_reading(client: hotconfig.HotCon
         lambda: client.bind(EmailSettings),
         lambda: client.store.set(ai, threshold=0.8, by=BY),
         lambda: client.wait_for(2),
+        lambda: client.on_change(ai, print),
     ):
         with pytest.raises(hotconfig.NotStartedError, match="closed"):
             refused()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
@@ -50,6 +50,46 @@ class MailSettings(BaseModel):
     token: SecretStr = SecretStr("")
 
 
+WRONG: dict[str, tuple[Callable[[hotconfig.HotConfig, Any], object], type[Exception], str]] = {
+    "bind a text": (lambda hc, _: hc.bind(as_any("m")), hotconfig.UsageError, "pass one, not a str"),
+    "bind an object": (lambda hc, _: hc.bind(as_any(Retry())), hotconfig.UsageError, "pass Retry, not an instance"),
+    "set by name": (lambda hc, _: hc.store.set(as_any("orders"), limit=1, by="ann"), hotconfig.UsageError, "not a str"),
+    "listen by name": (lambda hc, _: hc.on_change(as_any("orders"), print), hotconfig.UsageError, "not a str"),
+    "wait for a text": (lambda hc, _: hc.wait_for(as_any("x")), hotconfig.UsageError, "what store returned"),
+    "snapshot of a class": (
+        lambda _, __: hotconfig.snapshot(as_any(OrderSettings)),
+        hotconfig.NotBoundError,
+        "is a class",
+    ),
+    "expect a commit": (
+        lambda hc, orders: hc.store.set(orders, limit=1, by="ann", expect=as_any(orders)),
+        hotconfig.UsageError,
+        "number of a revision",
+    ),
+    "by a number": (lambda hc, orders: hc.store.set(orders, limit=1, by=as_any(5)), hotconfig.UsageError, "by= must"),
+    "for no text": (
+        lambda hc, orders: hc.store.set(orders, limit=1, by="ann", reason=as_any(5)),
+        hotconfig.UsageError,
+        "reason= takes",
+    ),
+    "delete a list": (
+        lambda hc, orders: hc.store.delete(orders, as_any(["limit"]), by="ann"),
+        hotconfig.UsageError,
+        "one by one",
+    ),
+    "update with an object": (
+        lambda hc, orders: hc.store.update(orders, as_any(orders), by="ann"),
+        hotconfig.UsageError,
+        "dict of values by key",
+    ),
+}
+
+
+def as_any(value: object) -> Any:
+    """What a program without a type checker passes."""
+    return value
+
+
 @pytest.fixture
 def hc() -> Generator[hotconfig.HotConfig]:
     with in_memory() as client:
@@ -79,3 +119,29 @@ def test_a_secret_within_a_nested_model_is_named(hc: hotconfig.HotConfig) -> Non
     assert "server.next" not in str(caught.value)
     with pytest.raises(hotconfig.SecretValueError, match="key 'token' holds a secret, and secrets"):
         hc.store.set(mail, token="hidden", by="ann")
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_what_cannot_be_meant_is_told_what_is_meant(hc: hotconfig.HotConfig, wrong: str) -> None:
+    action, kind, said = WRONG[wrong]
+    orders = hc.bind(OrderSettings)
+    with pytest.raises(kind, match=said):
+        action(hc, orders)
+
+
+def test_who_waits_where_nothing_is_bound_is_told_to_bind(hc: hotconfig.HotConfig) -> None:
+    with pytest.raises(hotconfig.NotBoundError, match="nothing is bound here"):
+        hc.wait_for(1)
+
+
+def test_who_listens_after_the_end_is_told_so() -> None:
+    with in_memory() as hc:
+        orders = hc.bind(OrderSettings)
+    with pytest.raises(hotconfig.NotStartedError, match="closed"):
+        hc.on_change(orders, print)
+
+
+@pytest.mark.anyio
+async def test_async_code_is_told_how_to_start() -> None:
+    with pytest.raises(hotconfig.NotStartedError, match="`async with`"):
+        await in_memory().aio.bind(OrderSettings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
@@ -521,3 +521,62 @@ def test_the_json_schema_has_keys_and_no_defaults() -> None:
 @pytest.mark.parametrize(("settings_class", "across"), [(Plain, False), (Base, True), (Nested, False)])
 def test_whether_keys_depend_on_each_other_is_known(settings_class: type[BaseModel], across: bool) -> None:
     assert blueprint(settings_class).validates_across is across
+
+
+async def _later(value: Any) -> Any:
+    return value
+
+
+def _one_field_later() -> type[BaseModel]:
+    class Later(BaseModel):
+        a: int = 1
+
+        @field_validator("a")
+        @classmethod
+        async def _checked(cls, value: int) -> int:
+            return value
+
+    return Later
+
+
+def _all_fields_later() -> type[BaseModel]:
+    class Later(BaseModel):
+        a: int = 1
+
+        @model_validator(mode="before")
+        @classmethod
+        async def _checked(cls, data: Any) -> Any:
+            return data
+
+    return Later
+
+
+def _annotation_later() -> type[BaseModel]:
+    class Later(BaseModel):
+        a: Annotated[int, BeforeValidator(_later)] = 1
+
+    return Later
+
+
+def _end_later() -> type[BaseModel]:
+    class Later(BaseModel):
+        a: int = 1
+
+        async def model_post_init(self, context: Any, /) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+            pass
+
+    return Later
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (_one_field_later, "_checked"),
+        (_all_fields_later, "_checked"),
+        (_annotation_later, "a"),
+        (_end_later, "model_post_init"),
+    ],
+)
+def test_a_validator_that_would_have_to_be_awaited_is_refused(make: Callable[[], type[BaseModel]], name: str) -> None:
+    with pytest.raises(DeclarationError, match=f"nobody would await: {name}\\. .* without `async`"):
+        blueprint(make())

@@ -30,6 +30,10 @@ MAX_BY: Final = 256
 MAX_REASON: Final = 2000
 _OPTION: Final = re.compile(r"--|-[A-Za-z]")
 _CREATE: Final = " To make a new one, add --create."
+_CREATE_SERVICE: Final = (
+    " A service is there as soon as a program has bound its class, with the same database and schema. "
+    "To write before that, add --create."
+)
 _TIMING: Final = Timing()
 _UNANNOUNCED: Final = (
     "programs that reach Redis see it within about 12 s, unless a relay runs; those that have lost it, or have none, "
@@ -72,7 +76,7 @@ def set_(  # noqa: PLR0913 - a command has as many parameters as options
     _refuse_quotas(service, changes)
     who = story(by, reason)
     with call.connections.archive() as archive:
-        found = find(archive, service, create=create, way_out=_CREATE)
+        found = find(archive, service, create=create, way_out=_CREATE_SERVICE)
         _admit(call, found, changes, create=create)
         marked = _sensitive(archive, found, changes, everything=sensitive)
     with call.connections.publisher() as publisher:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any, Generic, TypeVar, cast
+from types import CodeType, MappingProxyType
+from typing import Any, Final, Generic, TypeVar, cast
 
 from pydantic import AliasChoices, BaseModel, ValidationError
 from pydantic.errors import PydanticInvalidForJsonSchema
@@ -24,6 +24,8 @@ from hotconfig.core.text.forms import input_path
 
 M = TypeVar("M", bound=BaseModel)
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+_COROUTINE: Final = 0x80
+"""The flag of a function's code that ``async def`` sets: ``inspect.CO_COROUTINE``."""
 _NO_TEXTS: Mapping[str, str | None] = MappingProxyType({})
 
 
@@ -58,8 +60,8 @@ class Blueprint(Generic[M]):
         pins: Values by key that win over PostgreSQL in this process.
 
     Raises:
-        DeclarationError: the class overrides ``__init__``, which no change could go through, or its instances
-            cannot be referred to weakly.
+        DeclarationError: the class overrides ``__init__``, which no change could go through, a validator is a
+            coroutine function, or instances cannot be referred to weakly.
         UnknownKeyError: a pin names no field.
     """
 
@@ -84,6 +86,11 @@ class Blueprint(Generic[M]):
             raise DeclarationError(
                 f"{settings_class.__name__} overrides __init__, which is not called when a change arrives: "
                 "use validators or model_post_init instead"
+            )
+        if waiting := _coroutines(settings_class):
+            raise DeclarationError(
+                f"{settings_class.__name__} has validators that nobody would await: {', '.join(waiting)}. "
+                "Validation does not wait: make them ordinary functions, without `async`"
             )
         if not settings_class.__weakrefoffset__:
             raise DeclarationError(
@@ -239,6 +246,25 @@ def _names(key: str, info: FieldInfo) -> tuple[str, ...]:
     alias = info.validation_alias
     choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
     return (key, *(choice for choice in choices if isinstance(choice, str)))
+
+
+def _coroutines(settings_class: type[BaseModel]) -> list[str]:
+    """Names of the class's validators that are coroutine functions: pydantic takes what they return for the value."""
+    found = settings_class.__pydantic_decorators__
+    kinds = (found.field_validators, found.validators, found.model_validators, found.root_validators)
+    named: list[tuple[str, object]] = [(name, each.func) for kind in kinds for name, each in kind.items()]
+    named += [
+        (key, getattr(mark, "func", None))
+        for key, info in settings_class.model_fields.items()
+        for mark in info.metadata
+    ]
+    named.append(("model_post_init", settings_class.model_post_init))
+    return sorted({name for name, function in named if _is_coroutine_function(function)})
+
+
+def _is_coroutine_function(function: object) -> bool:
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    return isinstance(code, CodeType) and bool(code.co_flags & _COROUTINE)
 
 
 def _has_own_init(settings_class: type[BaseModel]) -> bool:

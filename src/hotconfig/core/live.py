@@ -75,6 +75,8 @@ def current(live: M) -> M:
                     return cast("M", candidate)
             # Two swaps came between the two reads.
         return live  # a snapshot already
+    if isinstance(live, type):
+        raise NotBoundError(f"{live.__name__} is a class: use the live object that bind({live.__name__}) returned")
     raise NotBoundError(f"this {type(live).__name__} is not a live object: use the one that bind() returned")
 
 

@@ -63,8 +63,11 @@ class Bindings:
         self, follower: Follower, settings_class: type[M], pins: Mapping[str, Any] | None, on_invalid: OnInvalid
     ) -> Binding[M]:
         """Begin to follow a class, or join whoever did. Raises as ``HotConfig.bind``; does not wait."""
-        if not isinstance(cast("object", settings_class), type):
-            raise UsageError(f"bind takes a class: pass {type(settings_class).__name__}, not an instance of it")
+        given = cast("object", settings_class)
+        if not isinstance(given, type):
+            kind = type(given).__name__
+            wanted = f"{kind}, not an instance of it" if isinstance(given, BaseModel) else f"one, not a {kind}"
+            raise UsageError(f"bind takes a settings class: pass {wanted}")
         service = service_of(settings_class)
         if on_invalid not in _ON_INVALID:
             raise UsageError('on_invalid= takes "raise" or "defaults"')
@@ -109,9 +112,18 @@ class Bindings:
 
         Raises:
             NotBoundError: nothing does.
+            DeclarationError, UsageError: its class has no service, or it is nothing of the kind.
         """
         kind = settings if isinstance(settings, type) else type(settings)
-        followed = self._followed.get(service_of(kind))
+        try:
+            service = service_of(kind)
+        except DeclarationError:
+            if issubclass(cast("type", kind), BaseModel):
+                raise
+            raise UsageError(
+                f"pass the live object that bind() returned, or its class, and not a {kind.__name__}"
+            ) from None
+        followed = self._followed.get(service)
         if followed is None or followed.live is None or followed.blueprint.settings_class is not kind:
             raise NotBoundError(f"{kind.__name__} is not bound here: call bind({kind.__name__}) first")
         if not isinstance(settings, type) and settings is not followed.live:
@@ -120,6 +132,10 @@ class Bindings:
 
     def waited_for(self, revision: int | Commit, settings: Target | None) -> Followed[Any]:
         """Whose revision it is that somebody waits for. Raises ``NotBoundError``, ``UsageError``."""
+        if not isinstance(cast("object", revision), int | Commit):
+            raise UsageError(
+                f"wait_for takes what store returned, or the number of a revision, not a {type(revision).__name__}"
+            )
         if settings is not None:
             return self.find(settings)
         if isinstance(revision, Commit):
@@ -127,6 +143,8 @@ class Bindings:
             if followed is None:
                 raise NotBoundError(f"service {revision.service!r} is not bound here")
             return followed
+        if not self._followed:
+            raise NotBoundError("nothing is bound here whose revision could be waited for: call bind() first")
         if len(self._followed) != 1:
             raise UsageError("several classes are bound: say which with settings=, or pass what store returned")
         return next(iter(self._followed.values()))

@@ -186,6 +186,10 @@ class HotConfig:
     def close(self, timeout: float = CLOSE_TIMEOUT_S) -> None:
         """End the threads and close the connections. Live objects keep their last values. May be called twice.
 
+        A listener's call under way is waited for. Changes that it was not told yet are not told any more, even if
+        :meth:`wait_for` has seen them: who needs the last one awaits what the listener does before closing. Listeners
+        to states still hear of ``CLOSED``.
+
         Args:
             timeout: Seconds to wait for the threads, in all; what has not ended by then is left to end by itself,
                 and a warning says so.
@@ -323,8 +327,11 @@ class HotConfig:
 
         Raises:
             NotBoundError, UnknownKeyError.
+            NotStartedError: it was closed, so that nothing changes any more.
         """
         check_callback(listener, "on_change", "changes")
+        if self._closed:
+            raise NotStartedError("this HotConfig was closed: make a new one")
         followed = self._bindings.find(settings)
         keys = None if key is None else frozenset({field_of(followed, key)})
         registered = self._dispatcher.add(followed.service, listener, keys)
@@ -336,7 +343,7 @@ class HotConfig:
         Listening begins with the call, which has to be made where the event loop runs; ``async with`` ends it.
 
         Raises:
-            NotBoundError, UnknownKeyError.
+            NotBoundError, UnknownKeyError, NotStartedError: as :meth:`on_change`.
         """
         from hotconfig.runtime.aio import ChangeStream  # noqa: PLC0415 - only async programs need anyio
 
@@ -462,7 +469,9 @@ class HotConfig:
         if self._closed:
             raise NotStartedError("this HotConfig was closed: make a new one")
         if self._follower is None:
-            raise NotStartedError("start it first: `with HotConfig.from_env() as hc:`, or hc.start()")
+            raise NotStartedError(
+                "start it first: `with HotConfig.from_env() as hc:`, in async code `async with`; or hc.start()"
+            )
         self._follower.mend()
         return self._follower
 

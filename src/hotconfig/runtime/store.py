@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from pydantic import BaseModel
 
@@ -94,6 +94,10 @@ class Store:
         expect: int | None = None,
     ) -> Commit:
         """Write several keys in one commit: readers see all of them or none. See :meth:`set`."""
+        if not isinstance(cast("object", values), Mapping):
+            raise UsageError(
+                f'update takes a dict of values by key, {{"threshold": 0.9}}, and not a {type(values).__name__}'
+            )
         followed = self._followed(settings)
         rules = followed.blueprint.rules
 
@@ -117,6 +121,10 @@ class Store:
         Raises: as :meth:`set`; ``InvalidValueError`` also if a required field would be left without a value.
         """
         followed = self._followed(settings)
+        for key in keys:
+            if not isinstance(cast("object", key), str):
+                kind = type(key).__name__
+                raise UsageError(f'delete takes keys one by one, delete(settings, "a", "b", by=...), not a {kind}')
         name = followed.blueprint.rules.input_name  # raises for a key that the class does not have
         self._asking_validators(followed, lambda: [name(key) for key in keys])
         changes = tuple(Change(key, deleted=True) for key in keys)
@@ -130,7 +138,7 @@ class Store:
         reason: str | None,
         expect: int | None,
     ) -> Commit:
-        _check_story(changes, by, reason)
+        _check_story(changes, by, reason, expect)
         if expect is not None or not followed.blueprint.validates_across:
             self._validate(followed, changes)
             return self._publish(followed, changes, by, reason, expect)
@@ -203,12 +211,19 @@ def _validate(blueprint: Blueprint[Any], texts: dict[str, str | None], changes: 
     )
 
 
-def _check_story(changes: tuple[Change, ...], by: str, reason: str | None) -> None:
+def _check_story(changes: tuple[Change, ...], by: str, reason: str | None, expect: int | None) -> None:
     if not changes:
         raise UsageError("nothing to write: name at least one key")
-    if not by or len(by) > MAX_BY or not _is_storable(by):
+    if expect is not None and not isinstance(cast("object", expect), int):
+        raise UsageError(
+            f"expect= takes the number of a revision, such as the revision of what store returned, "
+            f"and not a {type(expect).__name__}"
+        )
+    if not isinstance(cast("object", by), str) or not by or len(by) > MAX_BY or not _is_storable(by):
         raise UsageError(f"by= must say who makes the change, in 1 to {MAX_BY} characters that UTF-8 can carry")
-    if reason is not None and (len(reason) > MAX_REASON or not _is_storable(reason)):
+    if reason is not None and (
+        not isinstance(cast("object", reason), str) or len(reason) > MAX_REASON or not _is_storable(reason)
+    ):
         raise UsageError(f"reason= takes at most {MAX_REASON:,} characters that UTF-8 can carry")
 
 
