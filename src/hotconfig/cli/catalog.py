@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from hotconfig.cli.admission import Schemas
+from hotconfig.cli.admission import Registered, Schemas
 from hotconfig.core.chain import Head
-from hotconfig.core.errors import UnknownKeyError
+from hotconfig.core.errors import DeclarationError, UnknownKeyError
 from hotconfig.core.names import check_key, check_service
 
 if TYPE_CHECKING:
@@ -55,7 +55,16 @@ class Service:
 
 def services(archive: Archive) -> dict[str, Head]:
     """Every service that is somebody's, with its head."""
-    return {name: head for name, head in archive.services().items() if name != DOCTOR}
+    return {name: head for name, head in archive.services().items() if name != DOCTOR and is_service(name)}
+
+
+def is_service(name: str) -> bool:
+    """Whether that can name a service: before migration 0003 a schema could be registered for anything."""
+    try:
+        check_service(name)
+    except DeclarationError:
+        return False
+    return True
 
 
 def find(archive: Archive, name: str, *, way_out: str = "", create: bool = False) -> Service:
@@ -67,7 +76,8 @@ def find(archive: Archive, name: str, *, way_out: str = "", create: bool = False
     """
     check_service(name)
     head = archive.head(name)
-    service = Service(name, head, archive.texts(name), Schemas(name, archive.schemas(name)))
+    schemas = Schemas(name, (Registered(*found) for found in archive.schemas(name)))
+    service = Service(name, head, archive.texts(name), schemas)
     if head.revision == 0 and not service.schemas and not create:
         hint = _hint(name, list(services(archive)), "there are")
         raise UnknownKeyError(f"there is no service {name!r}; {hint}{way_out}")
