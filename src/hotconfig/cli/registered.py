@@ -339,7 +339,7 @@ _AS_THEY_ARE: Final = (
     *("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"),
 )
 _checks: Final = {**_OWN, **{name: _OF_JSONSCHEMA[name] for name in _AS_THEY_ARE}}
-_create: Any = jsonschema.validators.create  # pyright: ignore[reportUnknownMemberType]
+_create: Any = jsonschema.validators.create  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 _Validator: Any = _create(
     meta_schema={},
     validators={name: _counted(check) for name, check in _checks.items()},
