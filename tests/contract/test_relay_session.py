@@ -89,10 +89,22 @@ def test_one_session_at_a_time_leads(open_session: Open, desk: Desk) -> None:
     assert find_leader(desk.url, "hotconfig") is None
     assert first.try_lead()
     assert not second.try_lead()
-    assert find_leader(desk.url, "hotconfig") is not None
+    leader = find_leader(desk.url, "hotconfig")
+    assert leader is not None
+    assert leader.is_relay
     assert find_leader(desk.url, "another") is None
     first.close()
     eventually(second.try_lead, message="the server has noticed")
+
+
+def test_a_login_without_rights_that_takes_the_lock_is_no_relay_whatever_it_calls_itself(desk: Desk) -> None:
+    with desk.role() as url, psycopg.connect(url, autocommit=True, application_name="hotconfig relay") as holder:
+        holder.execute("SELECT pg_advisory_lock(hashtext('hotconfig relay'), hashtext('hotconfig'))")
+        leader = find_leader(desk.url, "hotconfig")
+        holding = holder.info.backend_pid, holder.info.user
+    assert leader is not None
+    assert (leader.pid, leader.role) == holding
+    assert not leader.is_relay
 
 
 def test_each_schema_has_a_leader_of_its_own(open_session: Open, desk: Desk) -> None:

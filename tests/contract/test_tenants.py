@@ -651,7 +651,7 @@ def test_an_installation_with_the_first_migration_is_brought_up_and_keeps_its_ro
     desk = Desk(any_database_url)
     desk.run("INSERT INTO hotconfig.organizations VALUES ('old', 'Old', 'o@old.example')")
     desk.run("INSERT INTO hotconfig.service_configs VALUES ('k8s', 'quota_cpu', 'old', '3')")
-    assert [each.number for each in migrate(any_database_url)] == [2]
+    assert [each.number for each in migrate(any_database_url)] == [each.number for each in migrations()[1:]]
     ((state, uid, generation),) = desk.run("SELECT state, uid, generation FROM hotconfig.organizations")
     assert (state, isinstance(uid, UUID), generation) == ("unmanaged", True, 0)
     assert desk.broken("k8s") is None

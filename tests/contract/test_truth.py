@@ -26,7 +26,9 @@ from hotconfig.core.errors import (
     SchemaMissingError,
 )
 from hotconfig.core.names import check_key, check_service
+from hotconfig.core.ports import Order
 from hotconfig.core.text.limits import MAX_TEXT_BYTES
+from hotconfig.postgres.triggers import made_by_migrations
 from hotconfig.postgres.truth import PostgresReader, PostgresWriter
 from tests.support.desks import Desk, heard, order
 
@@ -561,8 +563,109 @@ def test_schemas_are_kept_once_the_newest_first(desk: Desk, reader: PostgresRead
     reader.register("ai", "one", '{"a": 1}')
     reader.register("ai", "one", '{"a": 1}')
     reader.register("ai", "two", '{"b": 2}')
-    assert desk.archive.schemas("ai") == [{"b": 2}, {"a": 1}]
+    role = str(desk.connection.info.user)
+    assert desk.archive.schemas("ai") == [("two", role, {"b": 2}), ("one", role, {"a": 1})]
     assert desk.archive.schemas("email") == []
+
+
+@pytest.mark.parametrize(
+    ("service", "schema_hash", "schema", "told"),
+    [
+        ("bad name *", "h", "{}", "service_name"),
+        (None, "h", "{}", "is an object"),
+        ("ai", "", "{}", "schema_hash_text"),
+        ("ai", "h" * 129, "{}", "schema_hash_text"),
+        ("ai", "h", '"not an object"', "is an object"),
+        ("ai", "h", "[]", "is an object"),
+        ("ai", "h", None, "is an object"),
+        ("ai", "h", '{"title": "' + "x" * 262_144 + '"}', "more than 262144 bytes"),
+    ],
+)
+def test_what_is_no_schema_of_a_class_cannot_be_registered(
+    desk: Desk, service: str | None, schema_hash: str, schema: str | None, told: str
+) -> None:
+    with pytest.raises(errors.CheckViolation, match=told):
+        desk.run("SELECT hotconfig.register_schema(%s, %s, %s::jsonb)", [service, schema_hash, schema])
+    assert desk.run("SELECT FROM hotconfig.service_schemas") == []
+
+
+def test_the_newest_schemas_of_each_role_are_kept_and_nobody_crowds_out_the_others(desk: Desk) -> None:
+    desk.run("SELECT hotconfig.register_schema('ai', 'mine', '{}')")
+    desk.run("INSERT INTO hotconfig.service_schemas VALUES ('ai', 'early', '{}', now(), NULL)")
+    with desk.role(READER) as url, psycopg.connect(url, autocommit=True) as connection:
+        role = str(connection.info.user)
+        for number in range(60):
+            connection.execute("SELECT hotconfig.register_schema('ai', %s, '{}')", [f"h{number}"])
+        kept = [(schema_hash, by) for schema_hash, by, _ in desk.archive.schemas("ai")]
+    assert kept[:50] == [(f"h{number}", role) for number in reversed(range(10, 60))]
+    assert sorted(kept[50:]) == [("early", None), ("mine", str(desk.connection.info.user))]
+
+
+# a history that is not kept -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        order(a="2"),
+        order(new="1"),
+        order(a="2", b="1"),
+        order("ai", [Change("a", deleted=True)]),
+        order("ai", [Change("a", "2"), Change("b", deleted=True)]),
+        order("unheard", new="1"),
+    ],
+    ids=["update", "insert", "several", "delete", "mixed", "new service"],
+)
+@pytest.mark.parametrize(
+    "without",
+    [
+        "DROP TRIGGER record_change ON hotconfig.service_configs",
+        "ALTER TABLE hotconfig.service_configs DISABLE TRIGGER USER",
+    ],
+)
+def test_a_write_that_would_leave_no_history_is_refused_and_undone(
+    desk: Desk, writer: PostgresWriter, without: LiteralString, change: Order
+) -> None:
+    writer.write(order(a="1"))
+    desk.run(without)
+    with pytest.raises(ConfigurationError, match="record_change of service_configs is missing or disabled"):
+        writer.write(change)
+    assert desk.archive.texts("ai") == {"a": "1"}
+    assert desk.archive.texts("unheard") == {}
+
+
+def test_a_write_of_what_is_there_changes_nothing_with_the_trigger_and_without(
+    desk: Desk, writer: PostgresWriter
+) -> None:
+    writer.write(order(a="1", b="2"))
+    desk.run("ALTER TABLE hotconfig.service_configs DISABLE TRIGGER USER")
+    assert not writer.write(order(a="1")).moved
+    assert not writer.write(order(a="1", b="2")).moved
+    assert not writer.write(order("ai", [Change("nothing", deleted=True)])).moved
+    assert not writer.write(order("ai", [], expect=1)).moved
+
+
+def test_triggers_that_are_missing_or_disabled_are_named(desk: Desk) -> None:
+    assert desk.archive.trigger_faults() == []
+    desk.run("DROP TRIGGER record_change ON hotconfig.service_configs")
+    desk.run("ALTER TABLE hotconfig.config_history DISABLE TRIGGER USER")
+    desk.run("ALTER TABLE hotconfig.heads ENABLE REPLICA TRIGGER no_truncate")
+    desk.run("ALTER TABLE hotconfig.heads ENABLE ALWAYS TRIGGER only_by_trigger")
+    assert [(trigger.table, trigger.name, fault) for trigger, fault in desk.archive.trigger_faults()] == [
+        ("config_history", "append_only", "disabled"),
+        ("config_history", "notice_quota", "disabled"),
+        ("config_history", "only_by_trigger", "disabled"),
+        ("heads", "no_truncate", "disabled"),
+        ("service_configs", "record_change", "missing"),
+    ]
+
+
+def test_every_trigger_that_the_migrations_make_is_known(desk: Desk) -> None:
+    rows = desk.run(
+        "SELECT relname, tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
+        "WHERE relnamespace = 'hotconfig'::regnamespace AND NOT tgisinternal"
+    )
+    assert made_by_migrations(frozenset({1, 2, 3})) == set(rows)
 
 
 # roles --------------------------------------------------------------------------------------------------------

@@ -525,6 +525,135 @@ def test_doctor_sees_what_redis_forbids(cli: Cli, redis_url: str) -> None:
     assert states(mute)["eviction"] == "note"
 
 
+def test_the_documented_user_of_a_service_is_no_problem_to_the_doctor_and_watch_says_what_it_lacks(
+    cli: Cli, bound: AISettings, redis_url: str
+) -> None:
+    rules = "resetchannels &config:ai:* +subscribe +psubscribe +unsubscribe +punsubscribe +ping +client"
+    assert f" {rules}\n" in (Path(__file__).parents[2] / "docs" / "redis.md").read_text(encoding="utf-8")
+    url = re.sub("//[^@]*@", "//cli_service:x@", redis_url)
+    with redis.Redis.from_url(redis_url) as client:
+        try:
+            client.execute_command("ACL", "SETUSER", "cli_service", "on", ">x", *rules.split())
+            ran, watched = cli("doctor", "--json", "--redis-url", url), cli("watch", "--redis-url", url)
+        finally:
+            client.execute_command("ACL", "DELUSER", "cli_service")
+    assert (ran.code, states(ran)["subscribing"], states(ran)["publishing"]) == (0, "note", "note")
+    assert "&config:hotconfig.doctor:*" in ran.out
+    assert "Redis round trip" not in states(ran)
+    assert watched.code == 3
+    assert "To watch every service this user needs &config:*" in watched.err
+
+
+MAKE_RECORD_CHANGE = (
+    "CREATE TRIGGER record_change AFTER INSERT OR UPDATE OR DELETE ON hotconfig.service_configs "
+    "FOR EACH ROW EXECUTE FUNCTION hotconfig.record_change()"
+)
+
+
+@pytest.mark.parametrize(
+    ("meddle", "mend"),
+    [
+        (
+            "DROP TRIGGER record_change ON hotconfig.service_configs",
+            MAKE_RECORD_CHANGE,
+        ),
+        (
+            "ALTER TABLE hotconfig.config_history DISABLE TRIGGER append_only",
+            'ALTER TABLE "hotconfig".config_history ENABLE TRIGGER append_only',
+        ),
+    ],
+)
+def test_a_trigger_that_is_missing_or_disabled_is_a_problem(
+    cli: Cli, migrated_url: str, meddle: str, mend: str
+) -> None:
+    cli("set", "ai", "k=1", "--create")
+    with psycopg.connect(migrated_url, autocommit=True) as connection:
+        connection.execute(meddle.encode())
+        doctor, audit, told = cli("doctor", "--json"), cli("audit", "verify", "--json"), cli("audit", "verify")
+        connection.execute(mend.encode())
+    assert (doctor.code, states(doctor)["triggers"]) == (1, "problem")
+    (fault,) = audit.document["triggers"]
+    assert (audit.code, audit.document["intact"], told.code) == (1, False, 1)
+    assert fault in told.out
+    assert "ai: intact" in told.out
+    mended = cli("doctor", "--json")
+    assert states(mended)["triggers"] == "ok"
+    assert cli("audit", "verify", "--json").document["triggers"] == []
+
+
+def test_a_write_without_its_trigger_is_an_error(cli: Cli, migrated_url: str) -> None:
+    cli("set", "ai", "k=1", "--create")
+    with psycopg.connect(migrated_url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE hotconfig.service_configs DISABLE TRIGGER USER")
+    ran = cli("set", "ai", "k=9")
+    assert ran.code == 3
+    assert "record_change of service_configs is missing or disabled" in ran.err
+    assert cli("get", "ai", "k").out == "1\n"
+
+
+def test_doctor_sees_that_there_is_no_signing_key(cli: Cli, migrated_url: str) -> None:
+    assert states(cli("doctor", "--json"))["signing keys"] == "ok"
+    with psycopg.connect(migrated_url, autocommit=True) as connection:
+        connection.execute("DELETE FROM hotconfig.signing_keys")
+    ran = cli("doctor", "--json")
+    assert (ran.code, states(ran)["signing keys"]) == (1, "problem")
+    assert "rotate_signing_key()" in ran.out
+
+
+def test_a_secret_that_was_written_by_hand_is_flagged_and_not_shown(
+    cli: Cli, bound: AISettings, migrated_url: str
+) -> None:
+    with psycopg.connect(migrated_url, autocommit=True) as connection:
+        connection.execute("INSERT INTO hotconfig.service_configs VALUES ('ai', 'secret', NULL, 'CANARY')")
+    commands = ("get", "list", "history")
+    for ran in [cli(name, "ai", *more) for name in commands for more in ((), ("--json",))]:
+        assert ran.code == 0
+        assert "CANARY" not in ran.out + ran.err
+        assert "secret" in ran.out
+    assert "holds a secret: delete it" in cli("list", "ai").out
+    doctor = cli("doctor", "--json")
+    assert (doctor.code, states(doctor)["stored values"]) == (1, "problem")
+    assert "run: hotconfig delete ai secret" in doctor.out
+    assert "CANARY" not in doctor.out
+
+
+def test_schemas_that_no_class_registered_are_named_and_break_nothing(
+    cli: Cli, bound: AISettings, migrated_url: str
+) -> None:
+    with psycopg.connect(migrated_url, autocommit=True) as connection:
+        connection.execute(
+            """
+            INSERT INTO hotconfig.service_schemas (service, schema_hash, json_schema) VALUES
+            ('bad name *', 'e1', '{}'), ('ai', 'e2', '"not an object"'),
+            ('ai', 'e3', '{"properties": {"threshold": {"$ref": "file:///etc/passwd"}}}')
+            """
+        )
+    doctor = cli("doctor", "--json")
+    assert (doctor.code, states(doctor)["stored values"]) == (0, "ok")
+    told = [one["found"] for one in doctor.document["checks"] if one["check"] == "registered schemas"]
+    assert len(told) == 3
+    assert "'bad name *' cannot name a service" in told[0]
+    assert cli("list").code == cli("list", "ai").code == 0
+    ran = cli("set", "ai", "threshold=5")
+    assert (ran.code, "must be at most 1" in ran.err) == (2, True)
+    ran = cli("set", "ai", "threshold=NaN")
+    assert (ran.code, "must be at" in ran.err) == (2, True)
+    ran = cli("set", "ai", "threshold=0.5")
+    assert ran.code == 0
+    assert "schema 'e2', registered by role" in ran.err
+
+
+def test_doctor_warns_of_who_holds_the_lock_of_the_relay_and_is_none(cli: Cli, migrated_url: str) -> None:
+    with psycopg.connect(migrated_url, autocommit=True, application_name="somebody") as holder:
+        holder.execute("SELECT pg_advisory_lock(hashtext('hotconfig relay'), hashtext('hotconfig'))")
+        ran = cli("doctor", "--json")
+        (told,) = [one for one in ran.document["checks"] if one["check"] == "relay"]
+        pid = holder.info.backend_pid
+    assert (ran.code, told["state"]) == (0, "warning")
+    assert "program 'somebody'" in told["found"]
+    assert f"pg_terminate_backend({pid})" in told["advice"]
+
+
 # -- watch ------------------------------------------------------------------------------------------------------
 
 

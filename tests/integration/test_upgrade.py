@@ -27,6 +27,7 @@ from tests.support.earlier import source_before
 PRESENT: Final = Path(hotconfig.__file__).parents[1]
 PROGRAM: Final = Path(__file__).parent / "programs" / "older_shop.py"
 SECOND: Final = "src/hotconfig/postgres/migrations/0002_tenants.sql"
+THIRD: Final = "src/hotconfig/postgres/migrations/0003_guards.sql"
 WITHIN_S: Final = 60.0
 
 
@@ -95,12 +96,13 @@ def environment(source: Path, database_url: str, redis_url: str = "") -> dict[st
     }
 
 
-@pytest.fixture(scope="module", params=["before 0002", "present"])
+@pytest.fixture(scope="module", params=["before 0002", "before 0003", "present"])
 def older_source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The code from before the second migration, and the present one, for where there is no history."""
+    """The code from before each later migration, and the present one, for where there is no history."""
     if request.param == "present":
         return PRESENT
-    return source_before(SECOND, tmp_path_factory.mktemp("earlier"))
+    added = {"before 0002": SECOND, "before 0003": THIRD}[request.param]
+    return source_before(added, tmp_path_factory.mktemp("earlier"))
 
 
 @pytest.fixture

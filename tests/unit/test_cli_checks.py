@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hotconfig.cli.admission import Schemas
+from hotconfig.cli.admission import Registered, Schemas
 from hotconfig.cli.catalog import Service
 from hotconfig.cli.checks.news import flavour, judge_buffers
 from hotconfig.cli.checks.stored import judge
@@ -76,7 +76,8 @@ OTHER: dict[str, Any] = {"properties": {}}
 def test_a_stored_text_is_a_problem_if_no_class_takes_it_and_a_warning_if_only_the_newest_does_not(
     schemas: list[dict[str, Any]], text: str | None, states: list[str]
 ) -> None:
-    findings = list(judge(Service("shop", genesis("shop"), {"size": text}, Schemas("shop", schemas))))
+    found = Schemas("shop", [Registered("h", None, schema) for schema in schemas])
+    findings = list(judge(Service("shop", genesis("shop"), {"size": text}, found)))
     assert [finding.state for finding in findings] == states
     for finding in findings:
         assert "service 'shop': key 'size' must" in finding.found

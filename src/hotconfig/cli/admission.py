@@ -6,18 +6,24 @@ reading of it fits. The class itself has the last word: readers refuse a whole c
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
-import jsonschema
 import jsonschema.exceptions
-from jsonschema.validators import validator_for
 
+from hotconfig.cli.registered import (
+    DEFS,
+    CostlyError,
+    Document,
+    MalformedSchemaError,
+    Schema,
+    errors_of,
+    parts_of,
+    read_document,
+)
 from hotconfig.core.errors import InvalidValueError, SecretValueError
-from hotconfig.core.text.limits import check_text
-
-Schema = Mapping[str, Any]
+from hotconfig.core.text.limits import TOO_LARGE, PoisonError, check_text, is_too_large, parse_json
 
 _best_match: Any = jsonschema.exceptions.best_match  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
 
@@ -27,7 +33,10 @@ _WORDS: Final = {
     **dict.fromkeys(("false", "no", "off", "f", "n", "0"), False),
 }
 """The words that pydantic takes for booleans."""
-_DEFS: Final = "#/$defs/"
+_SAID_LENGTH: Final = 200
+_TYPE_PARTS: Final = 50
+SECRECY: Final = "holds a secret"
+"""Begins what is said about a stored text in a key that a class keeps a secret in."""
 _REASONS: Final = {
     "minimum": "must be at least {}",
     "maximum": "must be at most {}",
@@ -45,15 +54,39 @@ _REASONS: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """One JSON Schema as it was found: its hash, the role that registered it if that is known, and what it says."""
+
+    schema_hash: str
+    by: str | None
+    document: object
+
+    def __str__(self) -> str:
+        return f"schema {self.schema_hash[:64]!r}" + (f", registered by role {self.by!r}" if self.by else "")
+
+
 class Schemas:
     """The schemas of one service, newest first; none if no class was ever bound."""
 
-    def __init__(self, service: str, registered: Sequence[Schema]) -> None:
+    def __init__(self, service: str, found: Iterable[Registered]) -> None:
         self._service = service
-        self._schemas = tuple(_Root(schema) for schema in registered)
+        self._schemas: list[_Root] = []
+        self._malformed: list[tuple[Registered, str]] = []
+        for one in found:
+            try:
+                self._schemas.append(_Root(one))
+            except (MalformedSchemaError, RecursionError) as error:
+                self._malformed.append((one, str(error) or "it is nested too deeply"))
 
     def __bool__(self) -> bool:
         return bool(self._schemas)
+
+    @property
+    def faults(self) -> list[tuple[Registered, str]]:
+        """Which of those that were found are left out, and why; some show only when they judged something."""
+        costly = [(root.registered, "judging by it takes too long") for root in self._schemas if root.costly]
+        return self._malformed + costly
 
     @property
     def keys(self) -> frozenset[str]:
@@ -62,11 +95,15 @@ class Schemas:
 
     def type_of(self, key: str) -> str:
         """A short name for what the newest class takes, empty if it does not have the key."""
-        return next((_type_of(root.property(key)) for root in self._schemas if key in root.properties), "")
+        return next((_type_of(root.property(key)) for root in self._having(key)), "")
 
     def is_sensitive(self, key: str) -> bool:
         """Whether a class announces the key without its value."""
-        return any(root.properties.get(key, {}).get("x-hotconfig-sensitive") is True for root in self._schemas)
+        return any(root.properties[key].get("x-hotconfig-sensitive") is True for root in self._having(key))
+
+    def is_secret(self, key: str) -> bool:
+        """Whether a class keeps a secret in the key."""
+        return self._keeper(key) is not None
 
     def is_required(self, key: str) -> bool:
         """Whether the newest class has no default for the key."""
@@ -81,14 +118,16 @@ class Schemas:
         """
         if text is not None:
             check_text(key, text)
-        having = self._having(key)
-        if any(_holds_secret(root.property(key)) for root in having):
+        keeper = self._keeper(key)
+        if keeper is not None:
             raise SecretValueError(
-                f"service {self._service!r}: key {key!r} holds a secret, and secrets do not belong into the database: "
-                "keep only a reference to it here (a name, a path)"
+                f"service {self._service!r}: key {key!r} {SECRECY}, and secrets do not belong into the database: "
+                f"keep only a reference to it here (a name, a path). So says {keeper.registered}; if that is of no "
+                f"class of yours, delete its row from service_schemas, as the owner"
             )
         if not self._schemas:
             return "no class was bound to this service yet, so nothing could be checked"
+        having = self._having(key)
         if not having:
             return f"no registered class has the key {key!r}: readers ignore it"
         reasons = self.refusals(key, text)
@@ -101,67 +140,118 @@ class Schemas:
 
     def refusals(self, key: str, text: str | None) -> list[str]:
         """Why each class that has the key does not take this text, newest first; an empty text where it does."""
-        return [_refusal(root.property(key), text) for root in self._having(key)]
+        return [root.refusal(key, text) for root in self._having(key)]
 
     def misfit(self, key: str, text: str | None) -> str:
         """Why no class takes a text that is stored already; empty if one does, or none has the key."""
+        if self.is_secret(key):
+            return f"{SECRECY}: delete it, and change the secret"
         reasons = self.refusals(key, text)
         return reasons[0] if reasons and all(reasons) else ""
 
     def _having(self, key: str) -> list[_Root]:
         return [root for root in self._schemas if key in root.properties]
 
+    def _keeper(self, key: str) -> _Root | None:
+        return next((root for root in self._having(key) if root.keeps_secret(key)), None)
+
 
 class _Root:
     """One class's schema."""
 
-    def __init__(self, schema: Schema) -> None:
-        self._defs: Schema = schema.get("$defs") or {}
-        reference = schema.get("$ref", "")  # so written for a class that refers to itself
-        top: Schema = self._defs.get(reference.removeprefix(_DEFS), schema) if reference else schema
-        self.properties: Mapping[str, Schema] = top.get("properties") or {}
-        self.required: Sequence[str] = top.get("required") or ()
+    def __init__(self, registered: Registered) -> None:
+        self.registered = registered
+        self._document: Document = read_document(registered.document)
+        self.properties = self._document.properties
+        self.required = self._document.required
+        self.costly = False
 
     def property(self, key: str) -> Schema:
         """A schema for one key that stands by itself."""
-        return {**self.properties[key], "$defs": self._defs}
+        return {**self.properties[key], "$defs": self._document.defs}
+
+    def keeps_secret(self, key: str) -> bool:
+        """Whether a pydantic secret hides anywhere in the key."""
+        return _holds_secret(self.properties[key], self._document.defs)
+
+    def refusal(self, key: str, text: str | None) -> str:
+        """Why no reading of the text fits, without the value; empty if one does, or if judging costs too much."""
+        if self.costly:
+            return ""
+        try:
+            return _refusal(self.property(key), text)
+        except CostlyError:  # left to the class itself, whatever the next text is
+            self.costly = True
+            return ""
 
 
 def readings(text: str, *, words: bool = True) -> Iterator[Any]:
-    """What the text may mean, the likeliest first; with ``words``, also what pydantic takes for booleans."""
+    """What the text may mean, the likeliest first; with ``words``, also what pydantic takes for booleans.
+
+    Readers refuse numbers that no float can hold, and JSON that is poisoned: what they do not read is left out.
+    """
     body = text.removeprefix(_ESCAPE)
-    for read in (json.loads, int, float):
+    for read in (parse_json, int, _read_float):
         try:
             yield read(body)
-        except (ValueError, RecursionError):
+        except (ValueError, PoisonError):
             continue
     if words and (word := text.strip().lower()) in _WORDS:
         yield _WORDS[word]
     yield text
 
 
+def _read_float(body: str) -> float:
+    if is_too_large(body):
+        raise PoisonError(TOO_LARGE)
+    return float(body)
+
+
 def _refusal(schema: Schema, text: str | None) -> str:
     """Why no reading fits, without the value; empty if one does."""
-    validator: Any = validator_for(schema, default=jsonschema.Draft202012Validator)(schema)
+    if text is not None and _asks_number(schema) and is_too_large(text.removeprefix(_ESCAPE)):
+        return TOO_LARGE
     meant = [None] if text is None else list(readings(text, words=_takes_words(schema)))
     errors: list[Any] = []
     for value in meant:
-        found = list(validator.iter_errors(value))
+        found = errors_of(schema, schema["$defs"], value, len(text or ""))
         if not found:
             return ""
         errors.append(_best_match(found))
     if text is None:
         return "must not be NULL"
+    if poison := _poison(text):
+        return poison
     telling = next((error for error in errors if _tells(error)), None)
     return _reason(telling) if telling is not None else f"must be of type {_type_of(schema) or 'as registered'}"
 
 
+def _poison(text: str) -> str:
+    """Why no reader would take such JSON, whatever the class; empty if it is none, or harmless."""
+    try:
+        parse_json(text.removeprefix(_ESCAPE))
+    except PoisonError as error:
+        return error.reason
+    except ValueError:
+        return ""
+    return ""
+
+
 def _takes_words(schema: Schema) -> bool:
     """Whether a boolean is asked for, and not one that is listed: of those only ``true`` and ``false`` are read."""
-    defs: Schema = schema.get("$defs") or {}
+    return any(not option.keys() & {"enum", "const"} for option in _options(schema))
+
+
+def _asks_number(schema: Schema) -> bool:
+    """Whether a float is among what is asked for: then readers refuse a number that none can hold, as text as well."""
+    types = [option.get("type", ()) for option in _options(schema)]
+    return any("number" in ([one] if isinstance(one, str) else one) for one in types)
+
+
+def _options(schema: Schema) -> list[Schema]:
+    defs: Schema = schema["$defs"]
     whole = _resolved(schema, defs)
-    options = [_resolved(option, defs) for option in whole.get("anyOf") or whole.get("oneOf") or [whole]]
-    return any(not option.keys() & {"enum", "const"} for option in options)
+    return [_resolved(option, defs) for option in whole.get("anyOf") or whole.get("oneOf") or [whole]]
 
 
 def _tells(error: Any) -> bool:
@@ -172,57 +262,60 @@ def _tells(error: Any) -> bool:
 def _reason(error: Any) -> str:
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path).lstrip(".")
     wanted = error.validator_value
-    if error.validator == "type":
+    if error.validator == "enum" and not wanted:
+        said = "must not be there"
+    elif error.validator == "type":
         said = f"must be of type {wanted}"
     elif error.validator in _REASONS:
         listed = isinstance(wanted, list)
         said = _REASONS[error.validator].format(", ".join(map(str, cast("list[Any]", wanted))) if listed else wanted)
     else:
         said = f"does not satisfy {error.validator!r} of the registered schema"
-    return f"{said} at {where}" if where else said
+    said = said if len(said) <= _SAID_LENGTH else f"{said[:_SAID_LENGTH]}…"
+    return f"{said} at {where[:_SAID_LENGTH]}" if where else said
 
 
 def _type_of(schema: Schema) -> str:
     """``number``, ``array of string``, ``INFO | DEBUG``, ``integer | null``."""
-    schema = _resolved(schema, schema.get("$defs") or {})
+    said = _name(schema, schema["$defs"], [_TYPE_PARTS])
+    return said if len(said) <= _SAID_LENGTH else f"{said[:_SAID_LENGTH]}…"
+
+
+def _name(schema: Schema, defs: Schema, left: list[int]) -> str:
+    """Recursive, as types may be: ``left`` parts are named at most."""
+    left[0] -= 1
+    if left[0] < 0:
+        return "…"
+    schema = _resolved(schema, defs)
     if "enum" in schema:
         return " | ".join(str(value) for value in schema["enum"])
     if "const" in schema:
         return str(schema["const"])
     options = schema.get("anyOf") or schema.get("oneOf")
     if options:
-        defs = cast("Schema", schema.get("$defs") or {})
-        return " | ".join(dict.fromkeys(_type_of({**option, "$defs": defs}) for option in options))
+        return " | ".join(dict.fromkeys(_name(option, defs, left) for option in options[:_TYPE_PARTS]))
     items = schema.get("items")
-    if schema.get("type") == "array" and isinstance(items, dict):
-        inner = _type_of({**items, "$defs": schema.get("$defs") or {}})
+    if schema.get("type") == "array" and items:
+        inner = _name(items, defs, left)
         return f"array of {inner}" if inner else "array"
     found = schema.get("format") or schema.get("type", "")
     return " | ".join(cast("list[str]", found)) if isinstance(found, list) else str(found)
 
 
 def _resolved(schema: Schema, defs: Schema) -> Schema:
-    reference = str(schema.get("$ref", ""))
-    target = defs.get(reference.removeprefix(_DEFS)) if reference else None
-    return {**target, "$defs": defs} if isinstance(target, dict) else schema
+    return defs[schema["$ref"].removeprefix(DEFS)] if "$ref" in schema else schema
 
 
-def _holds_secret(schema: Schema) -> bool:
+def _holds_secret(schema: Schema, defs: Schema) -> bool:
     """Whether a pydantic secret hides anywhere in the schema."""
-    defs = cast("Schema", schema.get("$defs") or {})
     seen: set[str] = set()
-    stack: list[Any] = [{name: part for name, part in schema.items() if name != "$defs"}]
+    stack = [schema]
     while stack:
-        node = stack.pop()
-        if isinstance(node, dict):
-            node = cast("dict[str, Any]", node)
-            if node.get("writeOnly") is True and node.get("format") == "password":
+        for part in parts_of(stack.pop()):
+            if part.get("writeOnly") is True and part.get("format") == "password":
                 return True
-            reference = node.get("$ref")
-            if isinstance(reference, str) and reference not in seen:
+            reference = part.get("$ref")
+            if reference is not None and reference not in seen:
                 seen.add(reference)
-                stack.append(defs.get(reference.removeprefix(_DEFS)))
-            stack.extend(node.values())
-        elif isinstance(node, list):
-            stack.extend(cast("Iterable[Any]", node))
+                stack.append(defs[reference.removeprefix(DEFS)])
     return False

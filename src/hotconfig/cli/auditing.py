@@ -42,19 +42,25 @@ def verify_(
 ) -> int:
     """Recompute the hash chain of every service, from its first revision to its head, and compare the values with it.
 
-    Exits with 1 and names the first break of each service if anything was changed behind the triggers' back.
+    Exits with 1 and names the first break of each service if values or history were changed behind the triggers' back,
+    and each trigger that is missing or disabled. What was cut off with its head, such as the newest revisions or a
+    whole service, only a head that you wrote down elsewhere shows (list --json).
     """
     with call.connections.archive() as archive:
+        faults = [f"{one.name} of {one.table} is {fault}" for one, fault in archive.trigger_faults()]
         names = list(archive.services()) if service is None else [find(archive, service).name]
         found = [_verify(archive, name) for name in names]
     if call.out.as_json:
-        call.out.document({"intact": not any(f.broken for f in found), "services": [_document(f) for f in found]})
+        intact = not faults and not any(f.broken for f in found)
+        call.out.document({"intact": intact, "services": [_document(f) for f in found], "triggers": faults})
     else:
         for one in found:
             _tell(call, one)
+        for fault in faults:
+            call.out.line(f"BROKEN: the trigger {fault}; hotconfig doctor says what to do", "bold red")
         if not found:
             call.out.line("nothing to verify: nothing was written yet")
-    return NO if any(f.broken for f in found) else OK
+    return NO if faults or any(f.broken for f in found) else OK
 
 
 def _verify(archive: Archive, service: str) -> _Found:

@@ -5,15 +5,14 @@ Owns the messages for unknown services and keys.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from hotconfig.cli.admission import Schemas
+from hotconfig.cli.admission import Registered, Schemas
 from hotconfig.core.chain import Head
-from hotconfig.core.errors import UnknownKeyError
-from hotconfig.core.names import check_key, check_service
+from hotconfig.core.errors import DeclarationError, UnknownKeyError
+from hotconfig.core.names import alike, check_key, check_service
 
 if TYPE_CHECKING:
     from hotconfig.postgres.truth import Archive
@@ -55,7 +54,16 @@ class Service:
 
 def services(archive: Archive) -> dict[str, Head]:
     """Every service that is somebody's, with its head."""
-    return {name: head for name, head in archive.services().items() if name != DOCTOR}
+    return {name: head for name, head in archive.services().items() if name != DOCTOR and is_service(name)}
+
+
+def is_service(name: str) -> bool:
+    """Whether that can name a service: before migration 0003 a schema could be registered for anything."""
+    try:
+        check_service(name)
+    except DeclarationError:
+        return False
+    return True
 
 
 def find(archive: Archive, name: str, *, way_out: str = "", create: bool = False) -> Service:
@@ -67,7 +75,8 @@ def find(archive: Archive, name: str, *, way_out: str = "", create: bool = False
     """
     check_service(name)
     head = archive.head(name)
-    service = Service(name, head, archive.texts(name), Schemas(name, archive.schemas(name)))
+    schemas = Schemas(name, (Registered(*found) for found in archive.schemas(name)))
+    service = Service(name, head, archive.texts(name), schemas)
     if head.revision == 0 and not service.schemas and not create:
         hint = _hint(name, list(services(archive)), "there are")
         raise UnknownKeyError(f"there is no service {name!r}; {hint}{way_out}")
@@ -76,7 +85,7 @@ def find(archive: Archive, name: str, *, way_out: str = "", create: bool = False
 
 def _hint(name: str, known: Sequence[str], there_are: str) -> str:
     """A sentence about all names, and which are like ``name``."""
-    if near := difflib.get_close_matches(name, known):
+    if near := alike(name, known):
         there_are = f"did you mean {' or '.join(map(repr, near))}? {there_are.capitalize()}"
     more = ", …" if len(known) > MAX_LISTED else ""
     return f"{there_are}: {', '.join(known[:MAX_LISTED])}{more}." if known else f"{there_are} none yet."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 ServiceName = Annotated[str, typer.Argument(metavar="SERVICE", help="The name in @hotconfig.settings(service=...).")]
 DELETED = Text("(deleted)", style="dim italic")
 ABSENT = Text("(default)", style="dim italic")
+_WITHHELD = Text(WITHHELD, style="dim")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -36,6 +38,7 @@ def get(
 ) -> int:
     """Print the values of a service, or one value exactly as it is stored, sensitive or not.
 
+    Of a whole service, what a class keeps a secret in is not shown.
     A key that is not stored takes whatever the program's environment and defaults say; then the exit code is 1.
     """
     with call.connections.archive() as archive:
@@ -48,10 +51,14 @@ def get(
 
 
 def _print_texts(call: Call, found: Service) -> None:
+    if secrets := [key for key in found.texts if found.schemas.is_secret(key)]:
+        call.out.note(f"not shown, because a class keeps a secret in it: {', '.join(map(repr, secrets))}")
     if call.out.as_json:
-        call.out.document({"service": found.name, "revision": found.head.revision, "values": dict(found.texts)})
+        values = {key: None if found.schemas.is_secret(key) else text for key, text in found.texts.items()}
+        call.out.document({"service": found.name, "revision": found.head.revision, "values": values})
         return
-    call.out.table(("KEY", "VALUE"), [(key, cell(text)) for key, text in found.texts.items()])
+    rows = [(key, _WITHHELD if found.schemas.is_secret(key) else cell(text)) for key, text in found.texts.items()]
+    call.out.table(("KEY", "VALUE"), rows)
     if not found.texts:
         call.out.note(f"service {found.name!r} has no stored values{_instead(found)}")
 
@@ -123,6 +130,9 @@ def _list_services(call: Call, archive: Archive) -> None:
 
 
 def _list_keys(call: Call, archive: Archive, found: Service) -> None:
+    misfits = {key: found.misfit(key) for key in found.keys}
+    for registered, reason in found.schemas.faults:
+        call.out.note(f"{registered} is left out, because {reason}")
     newest = {key: next(iter(archive.history(found.name, key=key, limit=1)), None) for key in found.keys}
     if call.out.as_json:
         call.out.document(
@@ -136,9 +146,9 @@ def _list_keys(call: Call, archive: Archive, found: Service) -> None:
         return
     rows = [_key_row(found, key, newest[key]) for key in found.keys]
     columns: tuple[str, ...] = ("KEY", "VALUE", "TYPE", "REVISION", "CHANGED", "BY")
-    if any(found.misfit(key) for key in found.keys):  # rare, and then it should be seen
+    if any(misfits.values()):  # rare, and then it should be seen
         columns = (*columns, "MISFIT")
-        rows = [(*row, Text(found.misfit(row[0]), style=STYLES["problem"])) for row in rows]
+        rows = [(*row, Text(shown(misfits[row[0]]), style=STYLES["problem"])) for row in rows]
     call.out.table(columns, rows)
 
 
@@ -167,13 +177,14 @@ def _key_document(found: Service, key: str, last: Recorded | None) -> dict[str, 
 def _key_row(found: Service, key: str, last: Recorded | None) -> tuple[str, *tuple[str | Text, ...]]:
     value: str | Text = ABSENT
     if key in found.texts:
-        value = Text(WITHHELD, style="dim") if _is_sensitive(found, key, last) else cell(found.texts[key])
+        value = _WITHHELD if _is_sensitive(found, key, last) else cell(found.texts[key])
     story = (str(last.revision), moment(last.changed_at), last.changed_by) if last else ("", "", "")
     return (key, value, found.schemas.type_of(key), *story)
 
 
 def _is_sensitive(found: Service, key: str, last: Recorded | None) -> bool:
-    return found.schemas.is_sensitive(key) or (last is not None and last.sensitive)
+    schemas = found.schemas
+    return schemas.is_sensitive(key) or schemas.is_secret(key) or (last is not None and last.sensitive)
 
 
 def history(
@@ -182,12 +193,14 @@ def history(
     key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="Show the changes of this key alone.")] = None,
     limit: Annotated[int, typer.Option(help="How many changes, the newest first.", min=1)] = 20,
 ) -> None:
-    """Show who changed what, when and why, the newest first. Sensitive values are not shown."""
+    """Show who changed what, when and why, the newest first. Sensitive values and secrets are not shown."""
     with call.connections.archive() as archive:
         found = find(archive, service)
         rows = archive.history(service, key=key, limit=limit)
         if key is not None and not rows:  # a deleted key still has a history
             found.require(key)
+    secrets = frozenset(row.key for row in rows if found.schemas.is_secret(row.key))
+    rows = [replace(row, sensitive=row.sensitive or row.key in secrets) for row in rows]
     if call.out.as_json:
         call.out.document({"service": service, "changes": [change_document(row) for row in rows]})
         return
@@ -232,10 +245,10 @@ def _whose(row: Recorded) -> str:
 def _old(row: Recorded) -> str | Text:
     if row.op == "insert":
         return ABSENT
-    return Text(WITHHELD, style="dim") if row.sensitive else cell(row.old_value)
+    return _WITHHELD if row.sensitive else cell(row.old_value)
 
 
 def _new(row: Recorded) -> str | Text:
     if row.op == "delete":
         return DELETED
-    return Text(WITHHELD, style="dim") if row.sensitive else cell(row.new_value)
+    return _WITHHELD if row.sensitive else cell(row.new_value)

@@ -24,7 +24,7 @@ STOP_TIMEOUT_S: Final = 5.0
 
 _WORDS: Final = {
     "leading": "leading: commits that nobody announces are announced from here",
-    "waiting": "waiting: another relay leads",
+    "waiting": "waiting: another relay leads (who, says: hotconfig doctor)",
     "announced": "announced {service} {revision}",
     "lost": "the role is lost: {error}",
     "away": "cannot lead: {error}",

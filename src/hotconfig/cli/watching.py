@@ -15,7 +15,8 @@ from hotconfig.cli.looking import moment
 from hotconfig.cli.output import MAX_CELL, NULL, WITHHELD
 from hotconfig.cli.tail import News, Tail
 from hotconfig.core.chain import Change
-from hotconfig.core.errors import RetryableError
+from hotconfig.core.errors import AccessDeniedError, RetryableError
+from hotconfig.core.names import PREFIX, service_pattern
 from hotconfig.core.ports import Confirmed, Pong
 
 if TYPE_CHECKING:
@@ -86,10 +87,13 @@ class _Ear:
     def listen(self) -> None:
         """Listen for ever; while Redis is away, look into PostgreSQL. At the start Redis has to be there."""
         subscription = self._open()
-        while True:
-            _survive(self._call, lambda opened=subscription: self._follow(opened))  # type: ignore[misc]
-            subscription.close()
-            subscription = self._reopen()
+        try:
+            while True:
+                _survive(self._call, lambda opened=subscription: self._follow(opened))  # type: ignore[misc]
+                subscription.close()
+                subscription = self._reopen()
+        except AccessDeniedError as error:
+            raise AccessDeniedError(f"{error} To watch {self._whom()} this user needs {self._channels()}") from error
 
     def _open(self) -> RedisSubscription:
         from hotconfig.redis.subscribe import RedisSubscription  # noqa: PLC0415 - redis is slow to import
@@ -128,7 +132,13 @@ class _Ear:
     def _announce(self, confirmed: bool) -> None:
         if confirmed and not self._announced:
             self._announced = True
-            self._call.out.urgent(f"watching {', '.join(self._names) or 'every service'}; Ctrl-C ends it")
+            self._call.out.urgent(f"watching {self._whom()}; Ctrl-C ends it")
+
+    def _whom(self) -> str:
+        return ", ".join(self._names) or "every service"
+
+    def _channels(self) -> str:
+        return " ".join(f"&{service_pattern(name)}" for name in self._names) or f"&{PREFIX}*"
 
 
 def _tell(call: Call, news: News) -> None:

@@ -175,6 +175,7 @@ def _admit(call: Call, found: Service, changes: Iterable[Change], *, create: boo
         if not create:
             found.require(change.key, way_out=_CREATE)
         notes.append(found.schemas.check(change.key, change.text))
+    notes += [f"{registered} is left out, because {reason}" for registered, reason in found.schemas.faults]
     for note in dict.fromkeys(filter(None, notes)):
         call.out.note(f"service {found.name!r}: {note}")
 

@@ -7,6 +7,7 @@ what becomes of what it reads.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final, LiteralString, TypeVar
@@ -24,6 +25,8 @@ from hotconfig.postgres.connect import Session, close_copy, in_schema, open_sess
 
 T = TypeVar("T")
 
+PROGRAM: Final = "hotconfig relay"
+"""What the server shows for a candidate, unless the URL names another."""
 FROZEN_AFTER_MS: Final = 2500
 """The server ends a session that is silent for so long, and frees the lock: a frozen leader holds the role no longer.
 
@@ -78,7 +81,11 @@ FROM found ORDER BY service, revision, ordinal"""
 
 # pg_locks shows both halves of the lock as numbers without a sign.
 _LEADER: Final = """\
-SELECT l.pid, host(a.client_addr) FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
+SELECT l.pid, host(a.client_addr), a.usename, a.application_name,
+    has_schema_privilege(a.usesysid, n.oid, 'USAGE') AND has_table_privilege(a.usesysid, h.oid, 'SELECT')
+FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
+    LEFT JOIN pg_namespace n ON n.nspname = %(schema)s
+    LEFT JOIN pg_class h ON h.relnamespace = n.oid AND h.relname = 'heads'
 WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND l.classid::bigint = hashtext('hotconfig relay')::bigint & 4294967295
@@ -104,7 +111,7 @@ class PostgresRelaySession:
             ConfigurationError: a pooler stands between: no lock and no notification belongs to a client there.
             DatabaseUnavailableError, AccessDeniedError: as for any connection.
         """
-        session = open_session(url, application_name="hotconfig relay", writable=True, call_timeout_s=CALL_TIMEOUT_S)
+        session = open_session(url, application_name=PROGRAM, writable=True, call_timeout_s=CALL_TIMEOUT_S)
         made = cls(url, schema, session)
         try:
             made._prepare()
@@ -224,8 +231,28 @@ def _rows(rows: list[tuple[Any, ...]]) -> Iterator[Row]:
             yield Row(int(revision), key, text, deleted, withheld, everyones, by, reason, at, bytes(digest))
 
 
-def find_leader(url: str, schema: str) -> str | None:
-    """Who holds the role, in words; None if nobody does. Raises as any connection."""
+@dataclass(frozen=True, slots=True)
+class Leader:
+    """Who holds the role, as PostgreSQL sees it. Every login of the database can take the lock."""
+
+    pid: int
+    address: str | None
+    role: str
+    program: str
+    may_read: bool
+
+    @property
+    def is_relay(self) -> bool:
+        """Whether it can be a relay: it calls itself one, and its role may read what is to be announced."""
+        return self.may_read and self.program == PROGRAM
+
+    def __str__(self) -> str:
+        where = f", from {self.address}" if self.address else ""
+        return f"server process {self.pid}{where} (role {self.role!r}, program {self.program!r})"
+
+
+def find_leader(url: str, schema: str) -> Leader | None:
+    """Who holds the role; None if nobody does. Raises as any connection."""
     with (
         open_session(url, application_name="hotconfig doctor", writable=True) as session,
         translated(url, "look for the relay"),
@@ -233,4 +260,5 @@ def find_leader(url: str, schema: str) -> str | None:
         found = session.execute(_LEADER, {"schema": schema}).fetchone()
     if found is None:
         return None
-    return f"server process {found[0]}" + (f", from {found[1]}," if found[1] else "")
+    pid, address, role, program, may_read = found
+    return Leader(int(pid), address, str(role or ""), str(program or ""), bool(may_read))

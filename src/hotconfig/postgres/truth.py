@@ -30,6 +30,7 @@ from hotconfig.postgres.connect import (
     translate,
     translated,
 )
+from hotconfig.postgres.triggers import Trigger, find_faults
 
 # One statement, therefore one snapshot: heads, values and keys belong together. Where the asked digest is in the
 # history, the newest history row of each key changed since says what it is now; else all values are sent.
@@ -310,13 +311,22 @@ class Archive:
         rows = self._ask(_HISTORY + "ORDER BY revision, ordinal", {"service": service})
         return map(_recorded, rows)
 
-    def schemas(self, service: str) -> list[dict[str, Any]]:
-        """The registered JSON Schemas of a service, newest first."""
+    def schemas(self, service: str) -> list[tuple[str, str | None, object]]:
+        """The registered JSON Schemas of a service, newest first: hash, the role that registered it, and the document.
+
+        Any reader may register, so a document may be anything. Before migration 0003 nobody knows the role.
+        """
         rows = self._ask(
-            "SELECT json_schema FROM {schema}.service_schemas WHERE service = %(service)s ORDER BY registered_at DESC",
+            "SELECT schema_hash, to_jsonb(s) ->> 'registered_by', json_schema FROM {schema}.service_schemas s "
+            "WHERE service = %(service)s ORDER BY registered_at DESC",
             {"service": service},
         )
-        return [dict(row[0]) for row in rows]
+        return [(str(schema_hash), by, document) for schema_hash, by, document in rows]
+
+    def trigger_faults(self) -> list[tuple[Trigger, str]]:
+        """The triggers that are missing or disabled; see :func:`hotconfig.postgres.triggers.find_faults`."""
+        with self._sessions.borrow("look at the triggers") as session:
+            return find_faults(session, self._schema)
 
     def close(self) -> None:
         """Close the connections."""

@@ -8,8 +8,9 @@ from typing import Any, Final
 from hotconfig.core.errors import ConfigurationError, HotConfigError
 from hotconfig.core.finding import Finding, ok
 from hotconfig.postgres.address import describe
-from hotconfig.postgres.connect import Session, open_session, translated
+from hotconfig.postgres.connect import Session, in_schema, open_session, translated
 from hotconfig.postgres.migrate import check_schema_name, migrations, pending
+from hotconfig.postgres.triggers import find_faults, way_out
 
 OLDEST: Final = 140_000
 READ: Final = ("service_configs", "config_history", "heads", "signing_keys", "service_schemas", "migrations")
@@ -32,6 +33,10 @@ _FUNCTIONS: Final = """\
 SELECT p.proname, bool_and(has_function_privilege(p.oid, 'EXECUTE')) FROM pg_proc p
 JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = %(schema)s GROUP BY p.proname"""
 
+_MAY_READ: Final = "SELECT has_schema_privilege(%(schema)s, 'USAGE') AND has_table_privilege(%(table)s, 'SELECT')"
+_KEYS: Final = """\
+SELECT count(*)::int, floor(extract(epoch FROM now() - max(created_at)) / 86400)::int FROM {schema}.signing_keys"""
+
 
 def check_database(url: str, schema: str) -> Iterator[Finding]:
     """Everything about the server and the schema; stops at what makes the rest impossible."""
@@ -48,7 +53,9 @@ def check_database(url: str, schema: str) -> Iterator[Finding]:
                 superuser = yield from _check_server(session, where)
                 migrated = yield from _check_migrations(url, schema)
                 if migrated:
+                    yield from _check_triggers(session, schema)
                     yield from _check_privileges(session, schema, superuser=superuser)
+                    yield from _check_signing_keys(session, schema)
         except HotConfigError as error:
             yield Finding("PostgreSQL", "problem", f"stopped answering at {where}", str(error))
 
@@ -133,6 +140,38 @@ def _check_migrations(url: str, schema: str) -> Generator[Finding, None, bool]:
         return len(missing) < len(migrations())
     yield ok("schema", f"{schema!r} is at {migrations()[-1].number:04d}, the newest")
     return True
+
+
+def _check_triggers(session: Session, schema: str) -> Iterator[Finding]:
+    faults = find_faults(session, schema)
+    for trigger, fault in faults:
+        yield Finding(
+            "triggers",
+            "problem",
+            f"{trigger.name} of {trigger.table} is {fault}",
+            f"what is written now leaves no history, or an edited history goes unnoticed. As the owner: "
+            f"{way_out(schema, trigger, fault)}; then run: hotconfig audit verify",
+        )
+    if not faults:
+        yield ok("triggers", "all that keep the history are there and enabled")
+
+
+def _check_signing_keys(session: Session, schema: str) -> Iterator[Finding]:
+    readable = session.execute(_MAY_READ, {"schema": schema, "table": f'"{schema}".signing_keys'}).fetchone()
+    if readable is None or not readable[0]:
+        return  # told by the check of privileges
+    row: Any = session.execute(in_schema(_KEYS, schema)).fetchone()
+    count, days = row
+    if count:
+        yield ok("signing keys", f"{count}, the newest {days} days old")
+    else:
+        yield Finding(
+            "signing keys",
+            "problem",
+            "there is none",
+            "commits are announced unsigned, so every reader asks PostgreSQL for each of them. "
+            f'As the owner: SELECT "{schema}".rotate_signing_key()',
+        )
 
 
 def _check_privileges(session: Session, schema: str, *, superuser: bool) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any, Final
@@ -13,6 +14,7 @@ from hotconfig.cli.checks.rounds import SERVICE, await_event
 from hotconfig.cli.checks.topology import check_topology
 from hotconfig.core.errors import AccessDeniedError, HotConfigError, RedisUnavailableError
 from hotconfig.core.finding import Finding, ok
+from hotconfig.core.names import service_pattern
 from hotconfig.core.ports import Confirmed
 from hotconfig.redis.connect import describe, open_client, translate
 from hotconfig.redis.subscribe import RedisSubscription
@@ -25,6 +27,7 @@ _EVICTION: Final = (
     "a subscriber that reads too slowly is cut off at these limits and loses what was published meanwhile; hotconfig "
     "notices and reads PostgreSQL"
 )
+_CHANNEL: Final = re.compile(r"(?i)no permissions? to access .*channel")
 _ROOMIER: Final = f"{_EVICTION}. Better: CONFIG SET {_BUFFERS} 'pubsub 32mb 8mb 60'"
 
 
@@ -127,10 +130,23 @@ def _check_subscribing(url: str, *, publishes: bool) -> Finding:
                 "right for a tool that only writes; a program with live settings needs +subscribe +psubscribe +ping "
                 "and the channels &config:<service>:*",
             )
+        if is_about_channel(error):
+            return Finding(
+                "subscribing",
+                "note",
+                f"this user may not subscribe to {service_pattern(SERVICE)}",
+                f"so hearing is neither tried nor timed here; for that it needs &{service_pattern(SERVICE)}. Programs "
+                "are not affected: each needs the channels of its own services, &config:<service>:*",
+            )
         return Finding("subscribing", "problem", "this user may not hear a service's news", str(error))
     except HotConfigError as error:
         return Finding("subscribing", "problem", "it did not work", str(error))
     return ok("subscribing", f"this user may subscribe to config:{SERVICE}:*")
+
+
+def is_about_channel(error: AccessDeniedError) -> bool:
+    """Whether the user may subscribe, and only not to what was asked for."""
+    return _CHANNEL.search(str(error)) is not None
 
 
 def _check_publishing(client: Any, url: str) -> Finding:

@@ -19,8 +19,17 @@ def check_relay(url: str, schema: str) -> Iterator[Finding]:
     except HotConfigError as error:
         yield Finding(CHECK, "note", "cannot be looked for", str(error))
         return
-    if leader is not None:
+    if leader is not None and leader.is_relay:
         yield ok(CHECK, f"{leader} leads")
+    elif leader is not None:
+        yield Finding(
+            CHECK,
+            "warning",
+            f"{leader} holds the lock of the role, and does not look like a relay",
+            "while it does, no relay can lead. Every login of the database can take this lock. If it is none of yours, "
+            f"end it with pg_terminate_backend({leader.pid}), and REVOKE CONNECT ON DATABASE … FROM PUBLIC. If it is, "
+            "its role needs grant_reader, and its URL should name no other application_name",
+        )
     else:
         yield Finding(
             CHECK,
