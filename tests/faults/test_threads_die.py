@@ -120,8 +120,12 @@ def test_while_a_thread_is_dead_the_follower_says_so(world: World, monkeypatch: 
     eventually(lambda: not world.follower.alive, DEADLINE_S)
     monkeypatch.undo()
     world.truth.commit("ai", Change("threshold", "0.9"))  # told by nobody, found because the line asks anew
-    world.follower.mend()  # as every call of the client does: both may be dead
-    eventually(lambda: world.follower.alive and live.threshold == 0.9, DEADLINE_S)
+
+    def recovered() -> bool:
+        world.follower.mend()  # as every call of the client does: both may be dead, and one may be dying only now
+        return world.follower.alive and live.threshold == 0.9
+
+    eventually(recovered, DEADLINE_S)
 
 
 def test_who_waits_when_a_dead_line_is_stopped_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
