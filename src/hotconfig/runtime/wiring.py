@@ -127,14 +127,16 @@ class Wiring:
             raise ConfigurationError(
                 "a relay carries commits from PostgreSQL to Redis, and no Redis is configured: set HOTCONFIG_REDIS_URL"
             )
+        from hotconfig.redis.connect import find_route  # noqa: PLC0415
         from hotconfig.redis.publish import RedisAnnouncer  # noqa: PLC0415
         from hotconfig.redis.subscribe import RedisSubscription  # noqa: PLC0415
 
-        database_url, redis_url, schema = self.database_url, self.redis_url, check_schema_name(self.schema)
+        database_url, schema = self.database_url, check_schema_name(self.schema)
+        route = find_route(self.redis_url)  # a URL that cannot be read fails here, at once
         return Relay(
             lambda: PostgresRelaySession.open(database_url, schema),
-            lambda _: RedisSubscription.open(redis_url, (), subscribe_all=True),
-            RedisAnnouncer(redis_url),
+            lambda _: RedisSubscription.open(route, (), subscribe_all=True),
+            RedisAnnouncer(self.redis_url),
             tell,
         )
 
