@@ -229,17 +229,17 @@ class _Participant:
     def _settle(self, hc: hotconfig.HotConfig, settings: Settings, ending: Ending) -> None:
         """Wait until the end of the chain is shown and told, or the bound is over; write down how it is then."""
         begun_s = time.monotonic()
-        while time.monotonic() - begun_s < ending.bound_s:
-            if self._arrived(hc, settings, ending):
+        # What is written down is what was judged: a moment later a connection may break that a fault had cut before.
+        while not self._arrived(status := hc.status(), shown := settings.model_dump(), ending):
+            if time.monotonic() - begun_s >= ending.bound_s:
                 break
             self._pause.wait(_POLL_S)
-        status = hc.status()
         service = status.services[SERVICE]
         self.record.write(
             Settled(
                 (service.revision, service.digest),
                 service.shown_revision,
-                settings.model_dump(),
+                shown,
                 self.last_told,
                 time.monotonic() - begun_s,
                 status.state.value,
@@ -250,11 +250,10 @@ class _Participant:
             )
         )
 
-    def _arrived(self, hc: hotconfig.HotConfig, settings: Settings, ending: Ending) -> bool:
-        status = hc.status()
+    def _arrived(self, status: hotconfig.Status, shown: State, ending: Ending) -> bool:
         service = status.services[SERVICE]
         there = (service.revision, service.digest) == ending.head and service.shown_revision == ending.head[0]
-        told = (self.last_told or self.bound) == settings.model_dump() == ending.state
+        told = (self.last_told or self.bound) == shown == ending.state
         return there and told and status.state is hotconfig.State.READY
 
 
