@@ -31,6 +31,7 @@ for _ in range(600):
     made = Client().post("/tenants/initech", asked, headers={"Idempotency-Key": "signup-1"})
 assert (made.status_code, made.json()["state"]) == (201, "active"), made.content
 assert Client().post("/tenants/kube-evil", asked, headers={"Idempotency-Key": "signup-2"}).status_code == 409
+assert Client().post("/tenants/initech", asked).status_code == 400, "without a key"
 assert Client().get("/tenants/initech").status_code == 405
 print("asked")
 """

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from hotconfig.cli.admission import Registered, Schemas
 from hotconfig.core.chain import Head
-from hotconfig.core.errors import DeclarationError, UnknownKeyError
-from hotconfig.core.names import alike, check_key, check_service
+from hotconfig.core.errors import UnknownKeyError
+from hotconfig.core.names import alike, check_key, check_service, is_service
 
 if TYPE_CHECKING:
     from hotconfig.postgres.truth import Archive
@@ -54,16 +54,8 @@ class Service:
 
 def services(archive: Archive) -> dict[str, Head]:
     """Every service that is somebody's, with its head."""
+    # Before migration 0003 a schema could be registered for anything.
     return {name: head for name, head in archive.services().items() if name != DOCTOR and is_service(name)}
-
-
-def is_service(name: str) -> bool:
-    """Whether that can name a service: before migration 0003 a schema could be registered for anything."""
-    try:
-        check_service(name)
-    except DeclarationError:
-        return False
-    return True
 
 
 def find(archive: Archive, name: str, *, way_out: str = "", create: bool = False) -> Service:

@@ -67,6 +67,11 @@ def alike(name: object, known: Iterable[str]) -> list[str]:
     return [each for one in near for each in folded[one]]
 
 
+def is_service(name: str) -> bool:
+    """Whether ``name`` can name a service."""
+    return _SERVICE.fullmatch(name) is not None
+
+
 def is_key(name: str) -> bool:
     """Whether ``name`` can be a key."""
     return _KEY.fullmatch(name) is not None

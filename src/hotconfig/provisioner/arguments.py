@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
         _add_story(add(name, said))
     _add_dry_run(add("reconcile", "Make one cycle: carry out what is due, repair what drifted."))
     run = add("run", "Reconcile again and again.")
-    run.add_argument("--interval", type=float, default=30.0, help="seconds between cycles; default: 30")
+    run.add_argument("--interval", type=float, default=30.0, help="seconds between cycles")
     add("doctor", "Check everything between here and a tenant, and say what to do. Changes nothing.")
     printed = add("manifests", "Print what the cluster needs, for kubectl apply.")
     printed.add_argument("--image", default="hotconfig:latest", help="one with hotconfig[binary,provisioner] inside")

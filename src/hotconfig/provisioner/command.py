@@ -148,7 +148,7 @@ async def _doctor(args: argparse.Namespace) -> int:
         sys.stdout.write(f"{each.state:8} {each.check}: {each.found}\n")
         if each.advice:
             sys.stdout.write(f"         → {each.advice}\n")
-    return 0 if healthy else 1
+    return 0 if healthy else PROBLEM_FOUND
 
 
 def _print(args: argparse.Namespace) -> int:

@@ -10,8 +10,7 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -40,7 +39,7 @@ from hotconfig.runtime.publishing import Commit, Publisher
 from hotconfig.runtime.relay import Relay
 from hotconfig.runtime.starting import Starting
 from hotconfig.runtime.store import Store, Target
-from hotconfig.runtime.surroundings import refuse_unfit_surroundings
+from hotconfig.runtime.surroundings import check_url, refuse_unfit_surroundings, resources
 from hotconfig.runtime.timing import Timing
 from hotconfig.runtime.wiring import Environment, Wiring
 from hotconfig.runtime.worker import ending
@@ -97,9 +96,9 @@ class HotConfig:
         start_policy: StartPolicy = "fail",
         last_known_good: str | os.PathLike[str] | None = None,
     ) -> None:
-        _check_url("database_url", database_url, "postgresql://user:password@host:5432/database")
+        check_url("database_url", database_url, "postgresql://user:password@host:5432/database")
         if redis_url is not None:
-            _check_url("redis_url", redis_url, "redis://host:6379/0, or None where there is no Redis")
+            check_url("redis_url", redis_url, "redis://host:6379/0, or None where there is no Redis")
         self._wiring = Wiring(database_url, redis_url, schema, subscribe_all, listen)
         self._is_candidate = relay
         self._timing = timing or Timing()
@@ -169,7 +168,7 @@ class HotConfig:
                     raise NotStartedError("this HotConfig was closed: make a new one")  # noqa: TRY301
                 if self._follower is not None:
                     return
-                with _resources():
+                with resources():
                     refuse_unfit_surroundings()
                     relay = self._wiring.relay() if self._is_candidate else None
                     follower = self._made()
@@ -447,7 +446,7 @@ class HotConfig:
     def _relaunch(self, parent: Follower) -> None:
         """In a forked child: follow what ``parent`` followed."""
         refuse_unfit_surroundings()
-        with _resources():
+        with resources():
             follower = self._made()
         follower.ledger.condition.inherit(parent.ledger.condition)
         try:
@@ -510,21 +509,3 @@ class HotConfig:
     def _refresh(self, followed: Followed[Any], revision: int) -> None:
         """Somebody else wrote: let the line catch up before the next attempt."""
         self._running().catch_up(followed, revision)
-
-
-def _check_url(argument: str, url: object, form: str) -> None:
-    if not isinstance(url, str):  # whatever it is, it may hold a password: only its type is told
-        raise ConfigurationError(f"{argument} has to be a str, and is of type {type(url).__name__}: pass {form}")
-
-
-@contextmanager
-def _resources() -> Generator[None]:
-    """Around what loads drivers and opens descriptors: says in our words why it cannot be done."""
-    try:
-        yield
-    except OSError as error:
-        raise RetryableError(f"hotconfig cannot be started: {error.strerror}. Raise `ulimit -n`.") from error
-    except RuntimeError as error:
-        if not ending():
-            raise
-        raise NotStartedError("the interpreter is ending: drivers cannot be loaded any more") from error

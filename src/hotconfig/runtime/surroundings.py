@@ -1,12 +1,15 @@
-"""Where hotconfig cannot run, said at the start instead of by values that stand still."""
+"""Where hotconfig cannot run, and with what, said at the start instead of by values that stand still."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import cast
 
-from hotconfig.core.errors import ConfigurationError
+from hotconfig.core.errors import ConfigurationError, NotStartedError, RetryableError
+from hotconfig.runtime.worker import ending
 
 
 def refuse_unfit_surroundings() -> None:
@@ -17,6 +20,34 @@ def refuse_unfit_surroundings() -> None:
     """
     _refuse_subinterpreters()
     _refuse_gevent_after_psycopg()
+
+
+def check_url(argument: str, url: object, form: str) -> None:
+    """Let nothing but text pass for a URL; ``form`` is an example.
+
+    Raises:
+        ConfigurationError: it is none. Whatever it is, it may hold a password: only its type is told.
+    """
+    if not isinstance(url, str):
+        raise ConfigurationError(f"{argument} has to be a str, and is of type {type(url).__name__}: pass {form}")
+
+
+@contextmanager
+def resources() -> Generator[None]:
+    """Around what loads drivers and opens descriptors: says in our words why it cannot be done.
+
+    Raises:
+        RetryableError: there is no file descriptor left.
+        NotStartedError: the interpreter is ending.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RetryableError(f"hotconfig cannot be started: {error.strerror}. Raise `ulimit -n`.") from error
+    except RuntimeError as error:
+        if not ending():
+            raise
+        raise NotStartedError("the interpreter is ending: drivers cannot be loaded any more") from error
 
 
 def _refuse_subinterpreters() -> None:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from hotconfig.cli.admission import SECRECY
-from hotconfig.cli.catalog import Service, find, is_service, services
+from hotconfig.cli.catalog import Service, find, services
 from hotconfig.core.errors import HotConfigError
 from hotconfig.core.finding import Finding, ok
+from hotconfig.core.names import is_service
 
 if TYPE_CHECKING:
     from hotconfig.postgres.truth import Archive
