@@ -43,7 +43,9 @@ async def test_a_program_that_never_saw_the_tenant_takes_one_more_for_a_glance(s
         watch_calls(site)
         assert (await provisioner.set_quota("acme", LARGER, by="ann", wait_s=WAIT_S)).finished
     looked = [call for call in site.double.log.calls() if call.path != "/version"]
-    assert [call.method for call in looked] == ["GET", "GET", "PATCH", "PUT", "GET"]
+    methods = [call.method for call in looked]
+    assert methods[:3] == ["GET", "GET", "PATCH"]
+    assert sorted(methods[3:]) == ["GET", "PUT"], "side by side, whichever comes first"
     site.double.faults.clear()
     site.assert_open(cpu="20")
 
