@@ -56,7 +56,9 @@ def test_another_client_of_the_same_memory_stands_for_another_process(hc: Memory
     with hc.memory.client() as other:
         theirs = other.bind(AI)
         other.wait_for(hc.store.set(ai, model="gpt-5", hint="abc", by="ann"))
-        hc.wait_for(other.store.set(theirs, threshold=0.1, by="bob"))
+        commit = other.store.set(theirs, threshold=0.1, by="bob")
+        for each in (hc, other):
+            each.wait_for(commit)
         assert ai.model_dump() == theirs.model_dump() == {"threshold": 0.1, "model": "gpt-5", "hint": "abc"}
 
 
