@@ -12,11 +12,11 @@ import psycopg
 import pytest
 
 from hotconfig.provisioner.command import run
-from hotconfig.provisioner.manifests import policies, provisioner_rules
+from hotconfig.provisioner.manifests import doctor_rules, policies, provisioner_rules
 from hotconfig.testing.kubernetes import KubernetesDouble, Rule
 
 pytestmark = pytest.mark.timeout(120)
-RULES = tuple(Rule.read(dict(rule)) for rule in provisioner_rules("tenant-admin"))
+RULES = tuple(Rule.read(dict(rule)) for rule in (*provisioner_rules("tenant-admin"), *doctor_rules()))
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_nothing_stands_in_the_way(
     for check in ("PostgreSQL", "primary", "schema", "role", "Kubernetes", "provisioner", "least privilege", "purger"):
         assert found[check]["state"] == "ok", found[check]
     assert found["isolation receipt"]["state"] == "note"
-    assert found["policy hotconfig-fence"]["state"] == "note", "least privilege does not see it"
+    assert found["policy hotconfig-fence"]["state"] == "ok", "ClusterRole hotconfig-provisioner sees it by name"
     found = examine(capsys, "--database-url", migrated_url, "--kubeconfig", admin, code=0)
     assert found["policy hotconfig-fence"]["state"] == found["isolation receipt"]["state"] == "ok"
     assert found["least privilege"]["state"] == "warning"
@@ -71,6 +71,16 @@ def test_policies_that_are_missing_are_told_to_whoever_may_see_them(
     admin = str(double.kubeconfig(tmp_path, user="admin"))
     found = examine(capsys, "--database-url", migrated_url, "--kubeconfig", admin, code=0)
     assert found["policy hotconfig-guard"]["state"] == "warning"
+
+
+def test_policies_that_may_not_be_seen_are_a_note_and_no_problem(
+    migrated_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with KubernetesDouble(provisioner_rules=RULES[:-1]) as double:
+        mine = str(double.kubeconfig(tmp_path, user="provisioner"))
+        found = examine(capsys, "--database-url", migrated_url, "--kubeconfig", mine, code=0)
+    assert found["policy hotconfig-fence"]["state"] == "note"
+    assert "hotconfig-provisioner manifests | kubectl apply" in found["policy hotconfig-fence"]["advice"]
 
 
 def test_servers_that_are_away_are_findings(

@@ -15,6 +15,7 @@ from hotconfig.provisioner.manifests import (
     PROVISIONER,
     PURGER,
     as_yaml,
+    doctor_rules,
     manifests,
     provisioner_rules,
     purger_rules,
@@ -96,7 +97,9 @@ def test_every_object_is_named_once_and_namespaced_where_it_has_to_be() -> None:
     assert EVERYTHING[0]["kind"] == "Namespace"
 
 
-@pytest.mark.parametrize("rules", [provisioner_rules("tenant-admin"), purger_rules(), tenant_admin_rules()])
+@pytest.mark.parametrize(
+    "rules", [provisioner_rules("tenant-admin"), doctor_rules(), purger_rules(), tenant_admin_rules()]
+)
 def test_nobody_may_everything_or_become_somebody_else(rules: list[Manifest]) -> None:
     for group, resource, verb in granted(rules):
         assert "*" not in {group, resource, verb}
@@ -111,6 +114,14 @@ def test_the_provisioner_has_exactly_what_it_needs() -> None:
     expected |= {("rbac.authorization.k8s.io", "rolebindings", verb) for verb in write}
     expected |= {("", "resourcequotas/status", "update"), ("rbac.authorization.k8s.io", "clusterroles", "bind")}
     assert granted(provisioner_rules("tenant-admin")) == expected
+
+
+def test_the_doctor_reads_the_policies_by_name_and_nothing_else() -> None:
+    (rule,) = doctor_rules()
+    assert rule["verbs"] == ["get"]
+    assert set(rule["resourceNames"]) == set(of_kind("ValidatingAdmissionPolicy"))
+    role = of_kind("ClusterRole")[PROVISIONER]["rules"]
+    assert role == [*provisioner_rules("tenant-admin"), rule]
 
 
 def test_it_binds_one_role_by_name() -> None:

@@ -56,7 +56,7 @@ def _identities(namespace: str) -> Iterator[Manifest]:
 
 
 def _roles(namespace: str, cluster_role: str) -> Iterator[Manifest]:
-    yield _cluster_role(PROVISIONER, provisioner_rules(cluster_role))
+    yield _cluster_role(PROVISIONER, [*provisioner_rules(cluster_role), *doctor_rules()])
     yield _cluster_role(PURGER, purger_rules())
     yield _cluster_role(TENANT_ADMIN, tenant_admin_rules())
     for name in (PROVISIONER, PURGER):
@@ -79,6 +79,12 @@ def provisioner_rules(cluster_role: str) -> list[Manifest]:
         _rule(RBAC, ["rolebindings"], WRITE),
         {**_rule(RBAC, ["clusterroles"], ["bind"]), "resourceNames": [cluster_role]},
     ]
+
+
+def doctor_rules() -> list[Manifest]:
+    """What ``doctor`` wants beside that, to see whether the admission policies are there. No work needs it."""
+    kinds = ["validatingadmissionpolicies", "validatingadmissionpolicybindings"]
+    return [{**_rule("admissionregistration.k8s.io", kinds, ["get"]), "resourceNames": list(POLICIES)}]
 
 
 def purger_rules() -> list[Manifest]:

@@ -116,7 +116,7 @@ async def _policy(client: KubernetesClient, name: str) -> Finding:
     except KubernetesNotFoundError as error:
         return Finding(f"policy {name}", "warning", "is missing", f"{APPLY} ({error})")
     except KubernetesDeniedError:
-        advice = f"right for least privilege; an administrator sees it: kubectl get validatingadmissionpolicy {name}"
+        advice = f"ClusterRole {PROVISIONER} lets this identity see it by name: {APPLY}"
         return Finding(f"policy {name}", "note", "cannot be seen by this identity", advice)
     return Finding(f"policy {name}", "ok", "is there, and bound")
 

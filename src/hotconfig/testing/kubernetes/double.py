@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from hotconfig.provisioner.manifests import provisioner_rules, purger_rules
+from hotconfig.provisioner.manifests import doctor_rules, provisioner_rules, purger_rules
 from hotconfig.provisioner.template import TENANT_ADMIN
 from hotconfig.testing.kubernetes import certificates as authority
 from hotconfig.testing.kubernetes import roles
@@ -42,7 +42,7 @@ USERS: Final = {
 }
 """Who there is from the start. ``nobody`` has a token that the server does not know."""
 
-PROVISIONER_RULES: Final = tuple(Rule.read(dict(rule)) for rule in provisioner_rules(TENANT_ADMIN))
+PROVISIONER_RULES: Final = tuple(Rule.read(dict(rule)) for rule in (*provisioner_rules(TENANT_ADMIN), *doctor_rules()))
 """Exactly what ``hotconfig-provisioner manifests`` grants, so that a missing permission shows in a test."""
 PURGER_RULES: Final = tuple(Rule.read(dict(rule)) for rule in purger_rules())
 """The same for the identity that deletes."""
