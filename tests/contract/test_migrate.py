@@ -19,6 +19,7 @@ from hotconfig.postgres.migrate import Migration, as_sql, migrate, migrations, p
 from hotconfig.postgres.truth import PostgresReader, PostgresWriter
 from tests.support.databases import Databases
 from tests.support.desks import Desk, order
+from tests.support.waiting import eventually
 
 ALL = [migration.number for migration in migrations()]
 
@@ -108,6 +109,16 @@ def test_threads_that_migrate_at_once_apply_each_migration_once(any_database_url
         found = sorted(numbers(made) for made in pool.map(migrate, [any_database_url] * 4))
     assert found == [[], [], [], ALL]
     works(any_database_url, "hotconfig")
+
+
+def test_whoever_waits_for_another_says_so(any_database_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(any_database_url) as other:
+        other.execute("SELECT pg_advisory_xact_lock(hashtext('hotconfig:hotconfig'))")
+        waiting = pool.submit(migrate, any_database_url)
+        eventually(lambda: "another program migrates it" in caplog.text)
+        assert not waiting.done()
+        other.rollback()
+        assert numbers(waiting.result()) == ALL
 
 
 def test_processes_that_migrate_at_once_apply_each_migration_once(database_url: str) -> None:

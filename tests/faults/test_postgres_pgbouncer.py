@@ -52,6 +52,11 @@ def test_tables_are_made_through_the_pooler(database_url: str) -> None:
             assert client.bind(AISettings).threshold == 0.75
 
 
+def test_what_the_pooler_does_not_take_is_a_mistake_in_the_url(pooled_url: str) -> None:
+    with pytest.raises(hotconfig.ConfigurationError, match=r"unsupported startup .*ignore_startup_parameters"):
+        open_session(f"{pooled_url} options='-c work_mem=8MB'", application_name="test")
+
+
 def test_with_redis_nobody_notices_the_pooler(pooled_url: str, redis_url: str) -> None:
     with HotConfig(pooled_url, redis_url, timing=NEVER_POLL) as reader, HotConfig(pooled_url, redis_url) as writer:
         ai = reader.bind(AISettings)

@@ -10,6 +10,7 @@ import pytest
 
 import hotconfig
 from hotconfig import State
+from hotconfig.cli.checks.news import check_news
 from hotconfig.core.errors import ConfigurationError, HotConfigError, RedisUnavailableError
 from hotconfig.redis.subscribe import RedisSubscription
 from tests.integration.settings import AISettings
@@ -39,6 +40,14 @@ def open_at(url: str) -> None:
 def test_the_authority_stands_in_the_url_and_the_name_is_checked(server: RedisProcess) -> None:
     open_at(server.url)
     open_at(server.url.replace(HOST, "localhost"))
+
+
+def test_doctor_says_how_the_connection_is_encrypted(server: RedisProcess, redis_url: str) -> None:
+    found = {each.check: each for each in check_news(server.url)}["Redis encryption"]
+    assert (found.state, found.found) == ("ok", "TLS, certificate and name are verified")
+    found = {each.check: each for each in check_news(redis_url)}["Redis encryption"]
+    assert found.state == "ok"
+    assert "on this machine" in found.found
 
 
 def test_the_systems_authorities_do_not_do_for_a_private_one(server: RedisProcess) -> None:

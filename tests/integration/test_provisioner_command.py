@@ -34,10 +34,40 @@ def test_a_tenant_from_its_plan_to_its_end(site: Site, capsys: pytest.CaptureFix
     site.assert_open(cpu="20")
     assert run(["offboard", "acme", "--wait", "30"]) == 0
     capsys.readouterr()
-    assert run(["--json", "--purger", str(site.purger_config), "purge", "acme", "--wait", "30"]) == 0
+    assert run(["purge", "acme", "--json", "--purger", str(site.purger_config), "--wait", "30"]) == 0
     assert json.loads(capsys.readouterr().out)["state"] == "deleted"
     assert run(["list"]) == 0
     assert "slug=acme  state=deleted" in capsys.readouterr().out
+
+
+def test_an_option_counts_before_the_command_and_after_it(
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HOTCONFIG_DATABASE_URL")
+    assert run(["--database-url", "postgresql://127.0.0.1:1/x", "list", "--database-url", site.database_url]) == 0
+    assert run(["--database-url", site.database_url, "list"]) == 0
+    assert run(["list"]) == 3
+    assert "--database-url" in capsys.readouterr().err
+
+
+def test_looking_takes_no_kubernetes(
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run([*CREATE, "--json"]) == 0
+    conditions = json.loads(capsys.readouterr().out)["conditions"]
+    monkeypatch.delenv("KUBECONFIG")
+    assert run(["get", "acme", "--json"]) == run(["list"]) == run(["history", "acme"]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert (found["state"], found["conditions"]) == ("active", conditions)
+    assert [each["type"] for each in conditions] == ["ProbesIncomplete"]
+    assert found["isolation_receipt"]["probes"]
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("hotconfig-provisioner ")
 
 
 def test_what_is_not_finished_says_so(site: Site) -> None:
@@ -51,7 +81,7 @@ def test_what_is_not_finished_says_so(site: Site) -> None:
     [
         (("get", "nobody"), 2, "there is no organization"),
         (("create", "kube-x", "--name", "X", "--owner", "a@b.example"), 2, "reserved"),
-        (("--kubeconfig", "/nowhere", "list"), 3, "cannot be used"),
+        (("--kubeconfig", "/nowhere", "plan", "acme"), 3, "cannot be used"),
     ],
 )
 def test_errors_say_what_to_do(

@@ -8,6 +8,7 @@ import pytest
 
 from hotconfig.cli.admission import Registered, Schemas
 from hotconfig.cli.catalog import Service
+from hotconfig.cli.checks.encryption import judge_encryption
 from hotconfig.cli.checks.news import flavour, judge_buffers
 from hotconfig.cli.checks.stored import judge
 from hotconfig.cli.checks.topology import judge_sentinels
@@ -38,6 +39,26 @@ def test_a_warning_says_what_eviction_does_and_what_to_set() -> None:
     assert found.found == "pubsub: 1 MB at once, no limit for 0 s"
     assert "cut off" in found.advice
     assert "CONFIG SET" in found.advice
+
+
+@pytest.mark.parametrize(
+    ("hosts", "encrypted", "verified", "state"),
+    [
+        (["db.example"], True, True, "ok"),
+        (["db.example"], True, False, "warning"),
+        (["db.example"], False, False, "warning"),
+        (["db.example"], False, True, "warning"),
+        (["10.0.0.7"], False, False, "warning"),
+        (["127.0.0.1", "db.example"], False, False, "warning"),
+        (["127.0.0.1", "::1", "localhost"], False, False, "ok"),
+        (["/run/postgresql"], False, False, "ok"),
+        (["localhost"], True, False, "ok"),
+        ([], False, False, "ok"),
+    ],
+)
+def test_whoever_could_read_along_is_warned_of(hosts: list[str], encrypted: bool, verified: bool, state: str) -> None:
+    found = judge_encryption("encryption", hosts, encrypted=encrypted, verified=verified, way_out="do this")
+    assert (found.state, found.advice) == (state, "do this" if state == "warning" else "")
 
 
 @pytest.mark.parametrize(

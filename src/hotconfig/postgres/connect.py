@@ -312,9 +312,13 @@ def translate(error: psycopg.Error, url: str, action: str) -> HotConfigError:
         return DatabaseUnavailableError(
             f"PostgreSQL at {where} only reads: it is a standby, was demoted, or is set to read-only ({action})"
         )
-    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+    unsupported = "unsupported startup parameter" in str(error)  # a pooler's words, without a SQLSTATE
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and not unsupported:
         return DatabaseUnavailableError(f"PostgreSQL at {where} did not answer ({action}): {said}")
-    return ConfigurationError(f"PostgreSQL at {where} refused to {action}: {said}")
+    return ConfigurationError(
+        f"PostgreSQL at {where} refused to {action}: {said}"
+        + (". Leave it out of the URL, or let PgBouncer ignore it (ignore_startup_parameters)" if unsupported else "")
+    )
 
 
 def only_reads(error: HotConfigError) -> bool:

@@ -6,6 +6,7 @@ Owns the table ``migrations`` and the order of the files beside it. Must not kno
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from dataclasses import dataclass
 from importlib import resources
@@ -15,6 +16,8 @@ import psycopg
 
 from hotconfig.core.errors import ConfigurationError
 from hotconfig.postgres.connect import in_schema, open_session, translated
+
+logger: Final = logging.getLogger("hotconfig.postgres")
 
 DEFAULT_SCHEMA: Final = "hotconfig"
 MIGRATE_TIMEOUT_S: Final = 120.0
@@ -95,7 +98,7 @@ def migrate(url: str, schema: str = DEFAULT_SCHEMA) -> tuple[Migration, ...]:
         session.transaction(),
     ):
         session.execute("SET LOCAL statement_timeout = 0")
-        session.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"hotconfig:{schema}"])
+        _lock(session, schema)
         _require_utf8(session)
         session.execute(in_schema(_BOOKKEEPING, schema))
         todo = _pending(session, schema)
@@ -155,6 +158,17 @@ def _pending(session: psycopg.Connection[tuple[object, ...]], schema: str) -> tu
                 "Compare with `hotconfig migrate --sql`; never edit an applied migration."
             )
     return tuple(migration for number, migration in sorted(known.items()) if number not in applied)
+
+
+def _lock(session: psycopg.Connection[tuple[object, ...]], schema: str) -> None:
+    key = [f"hotconfig:{schema}"]
+    if session.execute("SELECT pg_try_advisory_xact_lock(hashtext(%s))", key).fetchone() != (True,):
+        logger.warning(
+            "schema %r: another program migrates it; waiting until it is done, for %.0f s at most",
+            schema,
+            MIGRATE_TIMEOUT_S,
+        )
+        session.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", key)
 
 
 def _require_utf8(session: psycopg.Connection[tuple[object, ...]]) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from hotconfig.provisioner.model import Adoption
 from hotconfig.provisioner.template import TENANT_ADMIN
@@ -25,18 +26,13 @@ CHANGING: Final = {
 def parser() -> argparse.ArgumentParser:
     """The command line. The environment is read now."""
     made = argparse.ArgumentParser("hotconfig-provisioner", description="Tenants across PostgreSQL and Kubernetes.")
-    made.add_argument("--database-url", default=os.environ.get("HOTCONFIG_DATABASE_URL"))
-    made.add_argument("--schema", default=os.environ.get("HOTCONFIG_SCHEMA") or "hotconfig")
-    made.add_argument(
-        "--kubeconfig", default=os.environ.get("KUBECONFIG") or None, help="default: the service account of the pod"
-    )
-    made.add_argument("--purger", default=_purger(), help="kubeconfig or service account that deletes")
-    _add_json(made, default=False)
+    made.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
+    _add_common(made, is_top=True)
     commands = made.add_subparsers(dest="command", required=True)
 
     def add(name: str, said: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=said, description=said)
-        _add_json(command, default=argparse.SUPPRESS)
+        _add_common(command, is_top=False)
         return command
 
     add("get", "Show an organization.").add_argument("slug")
@@ -61,8 +57,18 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def _add_json(command: argparse.ArgumentParser, *, default: object) -> None:
-    command.add_argument("--json", action="store_true", default=default, help="JSON documents, one for each line")
+def _add_common(command: argparse.ArgumentParser, *, is_top: bool) -> None:
+    """What every command takes, before its name or after."""
+
+    def add(flag: str, default: object, said: str | None = None, **how: Any) -> None:
+        # Given after the name, it replaces what stood before; not given, it must not.
+        command.add_argument(flag, default=default if is_top else argparse.SUPPRESS, help=said, **how)
+
+    add("--database-url", os.environ.get("HOTCONFIG_DATABASE_URL"), "default: HOTCONFIG_DATABASE_URL", metavar="URL")
+    add("--schema", os.environ.get("HOTCONFIG_SCHEMA") or "hotconfig", "of hotconfig's tables")
+    add("--kubeconfig", os.environ.get("KUBECONFIG") or None, "default: the service account of the pod", metavar="PATH")
+    add("--purger", _purger(), "kubeconfig or service account that deletes", metavar="PATH")
+    add("--json", default=False, said="JSON documents, one for each line", action="store_true")
 
 
 def _add_dry_run(command: argparse.ArgumentParser) -> None:
@@ -100,6 +106,13 @@ def _add_request(command: argparse.ArgumentParser, name: str) -> None:
             default="never",
             help="a namespace of somebody else's: leave it, take it if nothing would change, or take it",
         )
+
+
+def _version() -> str:
+    try:
+        return metadata.version("hotconfig")
+    except metadata.PackageNotFoundError:
+        return "(not installed, run from source)"
 
 
 def _user() -> str:

@@ -19,11 +19,13 @@ import anyio
 from hotconfig.core.errors import ConfigurationError, HotConfigError, UsageError
 from hotconfig.core.finding import PROBLEM
 from hotconfig.core.tenants.states import LEASABLE
+from hotconfig.postgres.tenants import PostgresTenants
 from hotconfig.provisioner.arguments import parser
+from hotconfig.provisioner.asking import check_known
 from hotconfig.provisioner.doctor.diagnosing import diagnose
 from hotconfig.provisioner.following import Asking, Result
 from hotconfig.provisioner.manifests import as_yaml, manifests
-from hotconfig.provisioner.model import Adoption, CreateOrganization, OperationKind, Planned, Quota
+from hotconfig.provisioner.model import Adoption, CreateOrganization, OperationKind, Organization, Planned, Quota
 from hotconfig.provisioner.provisioner import Provisioner
 from hotconfig.provisioner.reconciler import Reconciled
 
@@ -46,7 +48,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         if args.command == "doctor":
             return anyio.run(_doctor, args)
-        return anyio.run(_with_provisioner, args)
+        return anyio.run(_carry_out, args)
     except HotConfigError as error:
         _complain(args, error)
         return 2 if isinstance(error, UsageError) else 3 if isinstance(error, ConfigurationError) else TRY_AGAIN
@@ -54,17 +56,37 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-async def _with_provisioner(args: argparse.Namespace) -> int:
+async def _carry_out(args: argparse.Namespace) -> int:
     if not args.database_url:
         raise ConfigurationError("no database: set HOTCONFIG_DATABASE_URL, or pass --database-url")
+    if args.command in {"get", "list", "history"}:
+        await _look(args)
+        return 0
     async with Provisioner(args.database_url, args.kubeconfig, purger=args.purger, schema=args.schema) as provisioner:
-        return await _carry_out(provisioner, args)
+        return await _work(provisioner, args)
 
 
-async def _carry_out(provisioner: Provisioner, args: argparse.Namespace) -> int:
+async def _look(args: argparse.Namespace) -> None:
+    """What only the database knows; whoever looks needs no Kubernetes."""
+    rows = PostgresTenants(args.database_url, schema=args.schema)
+    try:
+        match args.command:
+            case "get":
+                _show(args, _organization(await rows.get(check_known(args.slug))))
+            case "list":
+                for each in await rows.list():
+                    _show(args, {"slug": each.slug, "state": each.state, "settled": each.settled})
+            case _:
+                for past in await rows.history(check_known(args.slug)):
+                    _show(args, dataclasses.asdict(past))
+    finally:
+        await rows.close()
+
+
+async def _work(provisioner: Provisioner, args: argparse.Namespace) -> int:
     match args.command:
-        case "get" | "list" | "history" | "plan":
-            await _look(provisioner, args)
+        case "plan":
+            _planned(args, args.slug, await provisioner.plan(args.slug))
         case "run":
             await provisioner.list(limit=1)  # what is wrong from the start ends the program, with its exit code
             await provisioner.run(interval_s=args.interval, on_cycle=partial(_cycle, args))
@@ -86,20 +108,6 @@ async def _carry_out(provisioner: Provisioner, args: argparse.Namespace) -> int:
         case _:
             return await _ask(provisioner, args)
     return 0
-
-
-async def _look(provisioner: Provisioner, args: argparse.Namespace) -> None:
-    match args.command:
-        case "get":
-            _show(args, dataclasses.asdict(await provisioner.get(args.slug)))
-        case "list":
-            for each in await provisioner.list():
-                _show(args, {"slug": each.slug, "state": each.state, "settled": each.settled})
-        case "history":
-            for past in await provisioner.history(args.slug):
-                _show(args, dataclasses.asdict(past))
-        case _:
-            _planned(args, args.slug, await provisioner.plan(args.slug))
 
 
 async def _ask(provisioner: Provisioner, args: argparse.Namespace) -> int:
@@ -185,10 +193,23 @@ def _complain(args: argparse.Namespace, error: HotConfigError) -> None:
         sys.stderr.write(f"hotconfig-provisioner: {error}\n")
 
 
+def _organization(organization: Organization) -> dict[str, Any]:
+    receipt = organization.isolation_receipt
+    return {
+        **dataclasses.asdict(organization),
+        "conditions": _conditions(organization),
+        "isolation_receipt": None if receipt is None else receipt.as_json(),
+    }
+
+
+def _conditions(organization: Organization) -> list[dict[str, Any]]:
+    return [each.as_json() for each in organization.conditions]
+
+
 def _told(args: argparse.Namespace, result: Result) -> int:
     organization, operation = result.organization, result.operation
     found: dict[str, Any] = {"slug": organization.slug, "state": organization.state, "operation": operation.id}
-    found |= {"finished": result.finished, "conditions": [each.as_json() for each in organization.conditions]}
+    found |= {"finished": result.finished, "conditions": _conditions(organization)}
     _show(args, found | ({"overused": dict(result.overused)} if result.overused else {}))
     return 0 if result.finished else NOT_FINISHED
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from typing import Any, Final
 
+from hotconfig.cli.checks.encryption import judge_encryption
 from hotconfig.core.errors import ConfigurationError, HotConfigError
 from hotconfig.core.finding import Finding, ok
 from hotconfig.postgres.address import describe
@@ -67,6 +68,7 @@ def _check_server(session: Session, where: str) -> Generator[Finding, None, bool
         yield Finding("PostgreSQL", "problem", found, "PostgreSQL 14 or newer is needed")
     else:
         yield ok("PostgreSQL", found)
+    yield _check_encryption(session)
     row: Any = session.execute(_SERVER).fetchone()
     encoding, in_recovery, role, superuser, fsync, synchronous, allowed, used = row
     if encoding != "UTF8":
@@ -93,6 +95,17 @@ def _check_server(session: Session, where: str) -> Generator[Finding, None, bool
     else:
         yield ok("role", str(role))
     return bool(superuser)
+
+
+def _check_encryption(session: Session) -> Finding:
+    info = session.info
+    return judge_encryption(
+        "PostgreSQL encryption",
+        [info.host],
+        encrypted=session.pgconn.ssl_in_use,
+        verified=info.get_parameters().get("sslmode") == "verify-full",
+        way_out="end HOTCONFIG_DATABASE_URL with ?sslmode=verify-full&sslrootcert=system, or your authority's file",
+    )
 
 
 def _check_primary(*, in_recovery: bool) -> Finding:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import redis
 from redis.exceptions import NoPermissionError
 
+from hotconfig.cli.checks.encryption import judge_encryption
 from hotconfig.cli.checks.rounds import SERVICE, await_event
 from hotconfig.cli.checks.topology import check_topology
 from hotconfig.core.errors import AccessDeniedError, HotConfigError, RedisUnavailableError
@@ -18,6 +19,7 @@ from hotconfig.core.names import service_pattern
 from hotconfig.core.ports import Confirmed
 from hotconfig.redis.connect import describe, open_client, translate
 from hotconfig.redis.subscribe import RedisSubscription
+from hotconfig.redis.url import parse_redis_url
 
 MIN_HARD_BYTES: Final = 8 * 2**20
 MIN_SOFT_BYTES: Final = 2 * 2**20
@@ -48,6 +50,7 @@ def check_news(url: str) -> Iterator[Finding]:
             yield Finding("Redis", "problem", f"cannot be used at {where}", _with_way_out(said))
             return
         yield from _check_server(client, where)
+        yield _check_encryption(url)
         yield _check_buffers(client)
         yield from _check_rights(client, url)
 
@@ -72,6 +75,18 @@ def _check_server(client: Any, where: str) -> Iterator[Finding]:
         yield Finding("clients", "warning", found, "each program with hotconfig takes one or two: raise maxclients")
     else:
         yield ok("clients", found)
+
+
+def _check_encryption(url: str) -> Finding:
+    said = parse_redis_url(url)
+    lax = str(said.options.get("ssl_cert_reqs", "required")) == "none"
+    return judge_encryption(
+        "Redis encryption",
+        [address.host for address in said.addresses],
+        encrypted=url.startswith("rediss"),
+        verified=not lax and bool(said.options.get("ssl_check_hostname", True)),
+        way_out="begin HOTCONFIG_REDIS_URL with rediss:// or rediss+…://, and leave verification on",
+    )
 
 
 def flavour(info: Mapping[str, Any]) -> str:
