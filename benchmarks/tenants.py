@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import perf_counter
@@ -29,6 +29,7 @@ from hotconfig.provisioner import (
     State,
     TenantTemplate,
 )
+from hotconfig.provisioner.errors import KubernetesConflictError
 from hotconfig.provisioner.template import Desired, desired
 
 TENANTS: Final = "hotconfig_bench_tenants"
@@ -92,22 +93,43 @@ async def change_quota(opened: Provisioner, slug: str, quota: Quota) -> float:
 
 
 @dataclass(frozen=True)
+class Least:
+    """What the floor took, in milliseconds.
+
+    ``calls``: the slowest fence is the slowest call. ``standing``: it stands only when it is in force, which takes the
+    quota a second call; a quota does nothing before its status says so.
+    """
+
+    calls: float
+    standing: float
+
+
+@dataclass(frozen=True)
 class Floor:
     """One POST, the slowest of the fences, the binding, and two commits: each alone, one after the other."""
 
     client: KubernetesClient
     session: Session
 
-    async def take_ms(self) -> float:
+    async def take_ms(self) -> Least:
         """Once, in a namespace of its own."""
         slug = new_slug("floor")
         wanted = _wanted(slug)
-        commit_ms = await _timed(self._commit)
-        claim_ms = await _timed(lambda: self.client.create(wanted.claim))
+        around_ms = await _timed(self._commit)
+        around_ms += await _timed(lambda: self.client.create(wanted.claim))
         fences = (wanted.namespace, *wanted.behind_the_gate)
-        fence_ms = max([await _timed(lambda each=each: self.client.apply(each)) for each in fences])  # type: ignore[misc]
-        bind_ms = await _timed(lambda: self.client.apply(wanted.binding))
-        return commit_ms + claim_ms + fence_ms + bind_ms + await _timed(self._commit)
+        fence_ms = [await _timed(lambda each=each: self.client.apply(each)) for each in fences]  # type: ignore[misc]
+        status_ms = await _timed(lambda: self._fill_status(wanted))
+        around_ms += await _timed(lambda: self.client.apply(wanted.binding))
+        around_ms += await _timed(self._commit)
+        quota_ms = next(took for took, each in zip(fence_ms, fences, strict=True) if each is wanted.quota)
+        return Least(around_ms + max(fence_ms), around_ms + max(*fence_ms, quota_ms + status_ms))
+
+    async def _fill_status(self, wanted: Desired) -> None:
+        """As if nobody else did; where the controller did, it is refused, which takes as long."""
+        assert wanted.quota is not None
+        with suppress(KubernetesConflictError):
+            await self.client.replace_status({**wanted.quota, "status": {"hard": wanted.quota["spec"]["hard"]}})
 
     async def _commit(self) -> None:
         self.session.execute(f"INSERT INTO {TENANTS}.bench_floor (said) VALUES (%s)", ["x" * 200])
