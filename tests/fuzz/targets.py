@@ -119,14 +119,16 @@ class Frames:
 
     def feed(self, rng: Random) -> None:
         whole = mutations.data(rng, self.GENUINE[: 5 if rng.random() < 0.05 else 4])
-        outcomes = [self._read([whole]), self._read(mutations.pieces(rng, whole))]
+        outcomes = [self._read([whole], 1_000_000), self._read(mutations.pieces(rng, whole), rng.randint(1, 5))]
         assert outcomes[0] == outcomes[1]
 
-    def _read(self, pieces: list[bytes]) -> object:
+    def _read(self, pieces: list[bytes], limit: int) -> object:
         reader, found = FrameReader(), []
         try:
             for piece in pieces:
-                found += reader.feed(piece)
+                found += reader.feed(piece, limit)
+                while reader.more:
+                    found += reader.feed(b"", limit)
         except ProtocolError:
             return "refused"
         return found

@@ -26,15 +26,21 @@ def packed(value: object) -> bytes:
             raise AssertionError(value)
 
 
-@given(FRAMES, st.lists(st.integers(1, 40), min_size=1))
-def test_any_pieces_give_the_same_frames(frames: list[Value], sizes: list[int]) -> None:
+@given(FRAMES, st.lists(st.integers(1, 40), min_size=1), st.integers(1, 5))
+def test_any_pieces_give_the_same_frames_however_many_are_asked_for(
+    frames: list[Value], sizes: list[int], limit: int
+) -> None:
     data = b"".join(map(packed, frames))
     reader = FrameReader()
     found: list[Value] = []
     at = turn = 0
     while at < len(data):
         size = sizes[turn % len(sizes)]
-        found += reader.feed(data[at : at + size])
+        found += (taken := reader.feed(data[at : at + size], limit))
+        assert reader.more is (len(taken) == limit)
+        while reader.more:
+            found += (taken := reader.feed(b"", limit))
+            assert len(taken) <= limit
         at, turn = at + size, turn + 1
     assert found == frames
 

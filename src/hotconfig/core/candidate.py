@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import CodeType, MappingProxyType
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 
 from pydantic import AliasChoices, BaseModel, ValidationError
 from pydantic.errors import PydanticInvalidForJsonSchema
@@ -37,8 +37,7 @@ class Layers:
     high: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
 
 
-@dataclass(frozen=True, slots=True)
-class Built(Generic[M]):
+class Built(NamedTuple, Generic[M]):
     """What came of the texts: an instance, or the reasons why there is none, by key and without values.
 
     ``unknown`` are keys that the class does not have: an older or newer program's, ignored and counted. ``replaced``
@@ -195,8 +194,8 @@ class Blueprint(Generic[M]):
         """Whole fields replaced, by whichever of its names a source delivered them."""
         data = {name: value for name, value in below.items() if self._keys_by_name.get(name) not in values}
         for key, value in values.items():
-            head, *rest = self._paths[key]
-            data[str(head)] = _placed(data.get(str(head)), rest, value)
+            head, *rest = path = self._paths[key]
+            data[str(head)] = value if len(path) == 1 else _placed(data.get(str(head)), rest, value)
         return data
 
     def _without_other_names(self, below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel
@@ -244,7 +243,8 @@ class Line:
             followed.live = new_live(built.instance)
             followed.current, followed.shown = built.instance, head
             return Applied(followed.service, head.revision, followed.blueprint.keys, first=True)
-        keys = self._swap(followed, built.instance, head, story._replace(rewound=followed.rewound))
+        told = story._replace(rewound=True) if followed.rewound else story
+        keys = self._swap(followed, built.instance, head, told)
         return Applied(
             followed.service,
             head.revision,
@@ -313,7 +313,7 @@ def _built(
     followed.beneath = built.instance, head
     taken = {key: text for key, text in texts.items() if key not in built.replaced}
     above = followed.blueprint.build(taken, followed.overrides)
-    return above if above.instance is None else replace(built, instance=above.instance)
+    return above if above.instance is None else built._replace(instance=above.instance)
 
 
 def _rejected(followed: Followed[Any], head: Head, problems: Mapping[str, str], *, rewound: bool) -> Rejected:

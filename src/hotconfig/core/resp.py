@@ -21,6 +21,9 @@ MAX_ITEMS: Final = 256
 MAX_DEPTH: Final = 3
 """That answer is the deepest there is: an array of replicas, each an array. What promises more is not Redis."""
 
+NO_LIMIT: Final = 2**63
+"""More frames than any bytes hold."""
+
 _STRING, _ERROR, _NUMBER, _BULK, _ARRAY, _PUSH, _NULL = b"+-:$*>_"
 
 _HEARD: Final = re.compile(
@@ -46,9 +49,11 @@ class FrameReader:
     def __init__(self) -> None:
         self._rest: bytes = b""
         self._skip = 0
+        self.more = False
+        """Whether the last limit was reached, so that what was kept may hold whole frames."""
 
-    def feed(self, data: bytes) -> list[Value]:
-        """Take some bytes, return the frames that they complete.
+    def feed(self, data: bytes, limit: int = NO_LIMIT) -> list[Value]:
+        """Take some bytes, return the frames that they complete, up to ``limit``; see :attr:`more`.
 
         Raises:
             ProtocolError: they are no such frames.
@@ -60,7 +65,7 @@ class FrameReader:
         data = self._rest + data if self._rest else data
         frames: list[Value] = []
         at = 0
-        while at < len(data):
+        while at < len(data) and len(frames) < limit:
             try:
                 value, at = _heard(data, at) or _value(data, at)
             except _IncompleteError:
@@ -73,7 +78,8 @@ class FrameReader:
             else:
                 frames.append(value)
         self._rest = data[at:]
-        if len(self._rest) > MAX_FRAME_BYTES:
+        self.more = len(frames) == limit
+        if len(self._rest) > MAX_FRAME_BYTES and not self.more:
             raise ProtocolError("a frame without end")
         return frames
 

@@ -8,14 +8,13 @@ a demoted master, and a PubSub whose first subscribe failed answers None for eve
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterable
-from functools import partial
-from typing import Any, Final, TypeVar
+from collections.abc import Iterable
+from typing import Any, Final
 
 import redis
 import redis.exceptions
 
-from hotconfig.core.errors import RedisUnavailableError
+from hotconfig.core.errors import HotConfigError, RedisUnavailableError
 from hotconfig.core.names import PREFIX, commits_channel, service_pattern
 from hotconfig.core.ports import Confirmed, Event, Message, Pong
 from hotconfig.core.resp import OVERSIZE, FrameReader, ProtocolError, Value
@@ -24,7 +23,7 @@ from hotconfig.redis.connection import translate_at
 from hotconfig.redis.route import Route
 from hotconfig.redis.url import CALL_TIMEOUT_S, Address
 
-T = TypeVar("T")
+_TROUBLE: Final = (redis.RedisError, OSError, ProtocolError)
 
 ALL: Final = f"{PREFIX}*"
 CHUNK_BYTES: Final = 65_536
@@ -44,7 +43,6 @@ class RedisSubscription:
         # redis-py offers no public way to wait on several things, nor to read without waiting.
         self._socket: Any = self._connection._sock  # noqa: SLF001
         self._frames = FrameReader()
-        self._events: list[Event] = []
 
     @classmethod
     def open(cls, to: str | Route, services: Iterable[str], *, subscribe_all: bool = False) -> RedisSubscription:
@@ -90,17 +88,11 @@ class RedisSubscription:
         self._send(self._route.vital)
 
     def receive(self, limit: int) -> list[Event]:
-        """What has arrived, without blocking."""
-        chunks = 0
-        while len(self._events) < limit and (chunks < CHUNKS_AT_ONCE or self._holds_some_back()):
-            chunks += 1
-            data = self._do(self._read, "listen")
-            if data is None:
-                break
-            frames = self._do(partial(self._frames.feed, data), "listen")
-            self._events += [event for event in map(self._event, frames) if event is not None]
-        taken, self._events = self._events[:limit], self._events[limit:]
-        return taken
+        """What has arrived, without blocking. Fewer than ``limit``: nothing is left here, where no selector sees it."""
+        try:
+            return self._receive(limit)
+        except _TROUBLE as error:
+            raise self._translated(error, "listen") from error
 
     def close(self) -> None:
         """Close the socket; never raises."""
@@ -121,13 +113,13 @@ class RedisSubscription:
         return True
 
     def _send(self, *command: str) -> None:
-        def send() -> None:
+        try:
             # The socket waits while something is sent, which is seldom, and never while something is received.
             self._socket.settimeout(CALL_TIMEOUT_S)
             self._connection.send_command(*command, check_health=False)
             self._socket.settimeout(0)
-
-        self._do(send, command[0].lower())
+        except _TROUBLE as error:
+            raise self._translated(error, command[0].lower()) from error
 
     def _holds_some_back(self) -> bool:
         """Whether TLS has decrypted more than was read, which no selector sees."""
@@ -142,6 +134,27 @@ class RedisSubscription:
         if not data:
             raise ConnectionResetError("the server closed the connection")
         return data
+
+    def _receive(self, limit: int) -> list[Event]:
+        events = self._take(b"", limit) if self._frames.more else []
+        chunks = 0
+        while len(events) < limit and (chunks < CHUNKS_AT_ONCE or self._holds_some_back()):
+            chunks += 1
+            data = self._read()
+            if data is None:
+                break
+            events += self._take(data, limit - len(events))
+        return events
+
+    def _take(self, data: bytes, limit: int) -> list[Event]:
+        """Up to so many events: whoever asks for the first shall not wait until all that was read is taken apart."""
+        events: list[Event] = []
+        while True:
+            frames = self._frames.feed(data, limit - len(events))
+            events += [event for event in map(self._event, frames) if event is not None]
+            if not self._frames.more or len(events) == limit:
+                return events
+            data = b""
 
     def _event(self, frame: Value) -> Event | None:
         match frame:
@@ -166,13 +179,10 @@ class RedisSubscription:
             case _:
                 return None
 
-    def _do(self, call: Callable[[], T], action: str) -> T:
-        try:
-            return call()
-        except (redis.RedisError, OSError) as error:
-            raise translate_at(error, self._where, action) from error
-        except ProtocolError as error:
-            raise RedisUnavailableError(f"Redis at {self._where} speaks another protocol: {error}") from error
+    def _translated(self, error: Exception, action: str) -> HotConfigError:
+        if isinstance(error, ProtocolError):
+            return RedisUnavailableError(f"Redis at {self._where} speaks another protocol: {error}")
+        return translate_at(error, self._where, action)
 
 
 def _where(connection: Any, route: Route) -> str:

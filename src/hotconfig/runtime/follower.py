@@ -328,10 +328,11 @@ class Follower:
         if self._reconciler.needed:
             due_s = min(due_s, self._reconciler.schedule.next_s(now_s))
         ready = [key.data for key, _ in self._selector.select(max(0.0, due_s - now_s))]
-        before_s, self._woken_s = self._woken_s, monotonic()
-        self.ledger.late(self._woken_s, self._woken_s - max(due_s, before_s))
+        woken_s = monotonic()
+        before_s, self._woken_s = self._woken_s, woken_s
         with self._turning:
             self._take_turn(ready)
+        self.ledger.late(woken_s, woken_s - max(due_s, before_s))
 
     def _take_turn(self, ready: list[object]) -> None:
         if self._inbox in ready:
