@@ -18,6 +18,7 @@ MODULES: Final = (
     "hotconfig.testing",
     "hotconfig.testing.kubernetes",
     "hotconfig.embedded",
+    "hotconfig.flags",
 )
 """The modules whose names are public. A name of two of them belongs to the first."""
 

@@ -11,6 +11,7 @@ import griffe
 PACKAGES: Final = (
     "hotconfig",
     "hotconfig.embedded",
+    "hotconfig.flags",
     "hotconfig.provisioner",
     "hotconfig.testing",
     "hotconfig.testing.kubernetes",

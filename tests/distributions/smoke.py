@@ -61,6 +61,25 @@ def provisioner() -> None:
     assert "reconcile" in program("hotconfig-provisioner", "--help")
 
 
+def openfeature() -> None:
+    """A flag is answered from a live object, without any server."""
+    from openfeature import api
+    from pydantic import BaseModel
+
+    import hotconfig
+    from hotconfig.flags import HotConfigProvider
+    from hotconfig.testing import in_memory
+
+    @hotconfig.settings(service="features")
+    class Features(BaseModel):
+        dark_mode: bool = False
+
+    with in_memory({"features": {"dark_mode": "true"}}) as client:
+        api.set_provider(HotConfigProvider(client, client.bind(Features)))
+        assert api.get_client().get_boolean_value("dark_mode", False)
+        api.shutdown()
+
+
 def demo() -> None:
     """The real thing, on embedded servers: one change, seen."""
     from pydantic import BaseModel
@@ -103,9 +122,9 @@ def main(extra: str) -> None:
         "cli": (cli,),
         "console": (lambda: imports("fastapi", "jinja2"),),
         "provisioner": (provisioner,),
-        "openfeature": (lambda: imports("openfeature"),),
+        "openfeature": (openfeature,),
         "demo": (binary, cli, demo),
-        "all": (binary, cli, provisioner, lambda: imports("hiredis", "fastapi", "jinja2", "openfeature")),
+        "all": (binary, cli, provisioner, openfeature, lambda: imports("hiredis", "fastapi", "jinja2")),
     }[extra]
     for step in steps:
         step()
