@@ -49,7 +49,7 @@ class FrameReader:
     def __init__(self) -> None:
         self._rest: bytes = b""
         self._skip = 0
-        self.more = False
+        self.more: bool = False
         """Whether the last limit was reached, so that what was kept may hold whole frames."""
 
     def feed(self, data: bytes, limit: int = NO_LIMIT) -> list[Value]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 try:
     from hotconfig.flags.provider import HotConfigProvider
-except ModuleNotFoundError as error:
-    if error.name is None or error.name.partition(".")[0] != "openfeature":
+except ModuleNotFoundError as _missing:
+    if _missing.name is None or _missing.name.partition(".")[0] != "openfeature":
         raise
-    said = "hotconfig.flags needs the OpenFeature SDK: pip install 'hotconfig[openfeature]'"
-    raise ModuleNotFoundError(said) from error
+    _said = "hotconfig.flags needs the OpenFeature SDK: pip install 'hotconfig[openfeature]'"
+    raise ModuleNotFoundError(_said) from _missing
 
 __all__ = ["HotConfigProvider"]

@@ -1,6 +1,7 @@
 """The provider: how a field of a live object answers for a flag, and which events tell of it.
 
 Reads live objects as anybody does; knows neither PostgreSQL nor Redis. Has no rules: everybody gets the same value.
+OpenFeature's own base class is not used: type checkers do not know it, because its package has no ``__init__.py``.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from openfeature.evaluation_context import EvaluationContext
-from openfeature.event import ProviderEventDetails
+from openfeature.event import ProviderEvent, ProviderEventDetails
 from openfeature.exception import FlagNotFoundError, ProviderFatalError, TypeMismatchError
 from openfeature.flag_evaluation import FlagResolutionDetails, Reason
-from openfeature.provider import AbstractProvider, Metadata
+from openfeature.provider import FeatureProvider, Metadata
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
@@ -27,6 +28,8 @@ from hotconfig.runtime.client import HotConfig
 
 if TYPE_CHECKING:
     from openfeature.flag_evaluation import FlagValueType
+    from openfeature.hook import Hook
+    from openfeature.track import TrackingEventDetails
 
 V = TypeVar("V")
 
@@ -37,7 +40,10 @@ _OLD: Final = frozenset({State.STALE, State.CLOSED})
 """States in which nobody vouches for the values. They stay."""
 
 
-class HotConfigProvider(AbstractProvider):
+Emit = Callable[[FeatureProvider, ProviderEvent, ProviderEventDetails], None]
+
+
+class HotConfigProvider:
     """Answers for flags from live settings, in memory: ``api.set_provider(HotConfigProvider(client, features))``.
 
     A flag is named ``<service>.<key>``; where a single live object is given, ``<key>`` is enough. Fields that are
@@ -62,7 +68,6 @@ class HotConfigProvider(AbstractProvider):
     """
 
     def __init__(self, client: HotConfig, *settings: BaseModel) -> None:
-        super().__init__()
         if not settings:
             raise UsageError("a provider needs live settings: HotConfigProvider(client, client.bind(Features))")
         self._client = client
@@ -70,10 +75,23 @@ class HotConfigProvider(AbstractProvider):
         self._flags = {name: flag for each in settings for name, flag in _flags(each, alone=len(settings) == 1)}
         self._is_old = False
         self._ends: list[Callable[[], None]] = []
+        self._emit: Emit | None = None
 
     def get_metadata(self) -> Metadata:
         """The provider's name."""
         return Metadata(name="hotconfig")
+
+    def get_provider_hooks(self) -> list[Hook]:
+        """It has none."""
+        return []
+
+    def attach(self, on_emit: Emit) -> None:
+        """Tell events to ``on_emit``. The SDK calls it."""
+        self._emit = on_emit
+
+    def detach(self) -> None:
+        """Tell them nobody any more. The SDK calls it."""
+        self._emit = None
 
     def initialize(self, evaluation_context: EvaluationContext) -> None:
         """Begin to tell of changes. The SDK calls it.
@@ -133,6 +151,47 @@ class HotConfigProvider(AbstractProvider):
         """A field whose value is a list, a dict or a model. Errors as :meth:`resolve_boolean_details`."""
         return self._resolve(flag_key, default_value, "object", lambda value: isinstance(value, list | dict))
 
+    async def resolve_boolean_details_async(
+        self, flag_key: str, default_value: bool, evaluation_context: EvaluationContext | None = None
+    ) -> FlagResolutionDetails[bool]:
+        """As :meth:`resolve_boolean_details`: there is nothing to wait for."""
+        return self.resolve_boolean_details(flag_key, default_value)
+
+    async def resolve_string_details_async(
+        self, flag_key: str, default_value: str, evaluation_context: EvaluationContext | None = None
+    ) -> FlagResolutionDetails[str]:
+        """As :meth:`resolve_string_details`."""
+        return self.resolve_string_details(flag_key, default_value)
+
+    async def resolve_integer_details_async(
+        self, flag_key: str, default_value: int, evaluation_context: EvaluationContext | None = None
+    ) -> FlagResolutionDetails[int]:
+        """As :meth:`resolve_integer_details`."""
+        return self.resolve_integer_details(flag_key, default_value)
+
+    async def resolve_float_details_async(
+        self, flag_key: str, default_value: float, evaluation_context: EvaluationContext | None = None
+    ) -> FlagResolutionDetails[float]:
+        """As :meth:`resolve_float_details`."""
+        return self.resolve_float_details(flag_key, default_value)
+
+    async def resolve_object_details_async(
+        self,
+        flag_key: str,
+        default_value: Sequence[FlagValueType] | Mapping[str, FlagValueType],
+        evaluation_context: EvaluationContext | None = None,
+    ) -> FlagResolutionDetails[Sequence[FlagValueType] | Mapping[str, FlagValueType]]:
+        """As :meth:`resolve_object_details`."""
+        return self.resolve_object_details(flag_key, default_value)
+
+    def track(
+        self,
+        tracking_event_name: str,
+        evaluation_context: EvaluationContext | None = None,
+        tracking_event_details: TrackingEventDetails | None = None,
+    ) -> None:
+        """Nothing is tracked."""
+
     def _resolve(
         self, flag_key: str, default_value: V, asked: str, fits: Callable[[object], bool]
     ) -> FlagResolutionDetails[V]:
@@ -157,7 +216,8 @@ class HotConfigProvider(AbstractProvider):
         ]
         if names:
             metadata: dict[str, bool | str | int | float] = {"service": change.service, "revision": change.revision}
-            self.emit_provider_configuration_changed(ProviderEventDetails(sorted(names), metadata=metadata))
+            details = ProviderEventDetails(sorted(names), metadata=metadata)
+            self._tell(ProviderEvent.PROVIDER_CONFIGURATION_CHANGED, details)
 
     def _moved(self, change: StateChanged) -> None:
         was_old, self._is_old = self._is_old, change.new in _OLD
@@ -165,9 +225,14 @@ class HotConfigProvider(AbstractProvider):
             said = f"hotconfig is {change.new.value}: the values stay" + (
                 f"; {change.last_error}" if change.last_error else ""
             )
-            self.emit_provider_stale(ProviderEventDetails(message=said))
+            self._tell(ProviderEvent.PROVIDER_STALE, ProviderEventDetails(message=said))
         elif was_old and not self._is_old:
-            self.emit_provider_ready(ProviderEventDetails())
+            self._tell(ProviderEvent.PROVIDER_READY, ProviderEventDetails())
+
+    def _tell(self, event: ProviderEvent, details: ProviderEventDetails) -> None:
+        emit = self._emit
+        if emit is not None:
+            emit(self, event, details)
 
 
 def _flags(settings: BaseModel, *, alone: bool) -> list[tuple[str, tuple[BaseModel, str]]]:
