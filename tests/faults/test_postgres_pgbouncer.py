@@ -9,8 +9,10 @@ import sys
 import threading
 import time
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
+import psycopg.sql
 import pytest
 
 import hotconfig
@@ -18,7 +20,7 @@ from hotconfig import HotConfig, State, Timing
 from hotconfig.embedded import EmbeddedPostgres
 from hotconfig.postgres.connect import open_session
 from hotconfig.postgres.listen import PostgresListener
-from hotconfig.postgres.migrate import migrate, pending
+from hotconfig.postgres.migrate import migrate, migrations, pending
 from tests.integration.settings import BY, AISettings, EmailSettings, write_by_hand
 from tests.support.desks import Desk
 from tests.support.pgbouncer import pooled
@@ -50,6 +52,18 @@ def test_tables_are_made_through_the_pooler(database_url: str) -> None:
         assert not pending(url)
         with HotConfig(url) as client:
             assert client.bind(AISettings).threshold == 0.75
+
+
+def test_programs_migrate_at_once_whatever_isolation_is_preset(database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            psycopg.sql.SQL("ALTER DATABASE {} SET default_transaction_isolation = 'repeatable read'").format(
+                psycopg.sql.Identifier(connection.info.dbname)
+            )
+        )
+    with pooled(database_url) as url, ThreadPoolExecutor(3) as pool:
+        applied = sorted(len(made) for made in pool.map(migrate, [url] * 3))
+    assert applied == [0, 0, len(migrations())]
 
 
 def test_what_the_pooler_does_not_take_is_a_mistake_in_the_url(pooled_url: str) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from hotconfig.provisioner.command import run
 from hotconfig.testing.kubernetes import KubernetesDouble
 from tests.support.provisioners import ACME, Site
 
+PROGRAM = "from hotconfig.provisioner.command import main; main()"
 CREATE = ("create", "acme", "--name", "Acme", "--owner", "ann@acme.example", "--by", "ann", "--wait", "30")
 
 
@@ -68,6 +73,76 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         run(["--version"])
     assert ended.value.code == 0
     assert capsys.readouterr().out.startswith("hotconfig-provisioner ")
+
+
+def test_purging_without_the_purgers_identity_is_refused_before_anything_is_stored(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*CREATE]) == run(["offboard", "acme", "--wait", "30"]) == 0
+    assert run(["purge", "acme"]) == 3
+    assert "--purger" in capsys.readouterr().err
+    assert run(["purge", "acme", "--purger", str(site.purger_config), "--wait", "30"]) == 0
+
+
+def test_a_row_without_a_quota_is_adopted_with_one(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    with psycopg.connect(site.database_url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO hotconfig.organizations (id, name, owner_email) VALUES ('acme', 'Acme', 'ann@acme.example')"
+        )
+    assert run(["adopt", "acme", "--dry-run"]) == 2
+    assert "quota_cpu" in capsys.readouterr().err
+    assert run(["adopt", "acme", "--cpu", "4"]) == 2
+    assert "give all three" in capsys.readouterr().err
+    assert run(["adopt", "acme", "--cpu", "4", "--memory", "8Gi", "--storage", "1Gi", "--wait", "30"]) == 0
+    site.assert_open(cpu="4")
+
+
+def test_what_cannot_be_probed_any_more_says_so(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*CREATE]) == run(["offboard", "acme", "--wait", "30"]) == 0
+    assert run(["purge", "acme", "--purger", str(site.purger_config), "--wait", "30"]) == 0
+    assert run(["probe", "acme"]) == 2
+    assert "is deleted" in capsys.readouterr().err
+
+
+def test_a_dry_run_that_would_fail_says_that_nothing_was_changed(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.double.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "org-acme"}})
+    assert run([*CREATE, "--dry-run"]) == 3
+    assert "Nothing was changed." in capsys.readouterr().err
+
+
+def test_errors_and_times_are_written_as_hotconfig_writes_them(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["history", "nobody", "--json"]) == 2
+    error = json.loads(capsys.readouterr().err)["error"]
+    assert (error["type"], "nobody" in error["message"]) == ("UnknownOrganizationError", True)
+    assert run([*CREATE]) == 0
+    capsys.readouterr()
+    assert run(["history", "acme", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["at"].endswith("Z")
+
+
+def test_who_asks_is_by_default_the_user_and_the_host(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*CREATE]) == run(["suspend", "acme"]) == 0
+    capsys.readouterr()
+    assert run(["history", "acme", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["by"].endswith(f"@{socket.gethostname()}")
+
+
+def test_sigterm_ends_the_reconciler_in_order(site: Site) -> None:
+    command = [sys.executable, "-c", PROGRAM, "--json", "run", "--interval", "60"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert json.loads(running.stdout.readline())["rows"] == 0
+        running.terminate()
+        _, said = running.communicate(timeout=30)
+    assert (running.returncode, said) == (0, "")
+
+
+def test_a_reader_that_goes_away_is_no_complaint(site: Site) -> None:
+    script = f"{sys.executable} -c '{PROGRAM}' manifests | true; echo ${{PIPESTATUS[0]}}"
+    ran = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert (ran.stdout.strip() in {"0", "141"}, ran.stderr) == (True, "")
 
 
 def test_what_is_not_finished_says_so(site: Site) -> None:

@@ -83,6 +83,17 @@ def test_policies_that_may_not_be_seen_are_a_note_and_no_problem(
     assert "hotconfig-provisioner manifests | kubectl apply" in found["policy hotconfig-fence"]["advice"]
 
 
+def test_a_server_that_need_not_prove_itself_is_a_warning(
+    migrated_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with KubernetesDouble(tls=False, provisioner_rules=RULES) as double:
+        mine = str(double.kubeconfig(tmp_path, user="provisioner"))
+        found = examine(capsys, "--database-url", migrated_url, "--kubeconfig", mine, code=0)
+    assert found["Kubernetes"]["state"] == "warning"
+    assert "https://" in found["Kubernetes"]["advice"]
+    assert found["PostgreSQL encryption"]["state"] == "ok"
+
+
 def test_servers_that_are_away_are_findings(
     double: KubernetesDouble, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -54,7 +54,7 @@ def test_every_command_that_changes_something_shows_it_first(site: Site, capsys:
 
 def test_a_dry_run_is_refused_where_the_request_would_be(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(list(CREATE)) == 0
-    for arguments in (("resume",), ("restore",), ("purge",), ("adopt",)):
+    for arguments in (("resume",), ("restore",), ("purge", "--wait", "0"), ("adopt",)):
         capsys.readouterr()
         assert run([*arguments, "acme"]) == 2
         said = capsys.readouterr().err
@@ -75,6 +75,6 @@ def test_progress_is_a_line_for_each_step_on_stderr(site: Site, capsys: pytest.C
 
 def test_an_error_is_a_document_too(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--json", "get", "nobody"]) == 2
-    assert json.loads(capsys.readouterr().err)["error"] == "UnknownOrganizationError"
+    assert json.loads(capsys.readouterr().err)["error"]["type"] == "UnknownOrganizationError"
     assert run(["manifests", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["kind"] == "List"

@@ -12,8 +12,12 @@ import pytest
 
 from hotconfig.provisioner import Adoption, CreateOrganization, Provisioner
 from hotconfig.provisioner.errors import KubernetesDeniedError, NamespaceConflictError
-from hotconfig.testing.kubernetes import PROVISIONER_RULES, Call, KubernetesDouble, Rule
+from hotconfig.provisioner.manifests import provisioner_rules
+from hotconfig.provisioner.template import TENANT_ADMIN
+from hotconfig.testing.kubernetes import Call, KubernetesDouble, Rule
 from tests.support.provisioners import ACME, LARGER, NETWORK, Site, acme
+
+RULES: Final = tuple(Rule.read(dict(rule)) for rule in provisioner_rules(TENANT_ADMIN))
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
@@ -84,9 +88,7 @@ async def test_a_tenants_life_takes_what_is_granted(site: Site) -> None:
         await live(site, provisioner)
     assert [call for call in site.double.log.calls() if call.code in {401, 403}] == []
     taken = {right for call in site.double.log.calls(user="provisioner") for right in used(call)}
-    granted = {
-        (part.groups[0], part.resources[0], part.verbs[0]) for rule in PROVISIONER_RULES for part in rule.parts()
-    }
+    granted = {(part.groups[0], part.resources[0], part.verbs[0]) for rule in RULES for part in rule.parts()}
     assert taken <= granted
     assert granted - taken <= SPARE, "more than it takes"
     assert site.double.get(ACME) is None
@@ -107,7 +109,7 @@ NEEDED: Final = [
 async def test_a_right_that_is_missing_is_told_with_its_name(site: Site, group: str, resource: str, verb: str) -> None:
     site.double.pace.is_running = False
     missing = Rule((verb,), (group,), (resource,))
-    parts = [part for rule in PROVISIONER_RULES for part in rule.parts()]
+    parts = [part for rule in RULES for part in rule.parts()]
     kept = [part for part in parts if (part.verbs, part.groups, part.resources) != _key(missing)]
     assert len(kept) == len(parts) - 1
     site.double.grant("provisioner", *kept)

@@ -207,6 +207,20 @@ def test_an_environment_value_under_any_alias_gives_way(name: str, monkeypatch: 
     assert build(Named, {"limit": "2"}).limit == 2
 
 
+@pytest.mark.parametrize("alias", [AliasChoices(AliasPath("deep", "x"), "gee"), AliasPath("deep", "x")])
+@pytest.mark.parametrize("extra", ["forbid", "ignore"])
+def test_what_the_environment_says_in_the_place_that_is_looked_at_first_gives_way(
+    alias: Any, extra: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Named(BaseSettings):
+        model_config = SettingsConfigDict(populate_by_name=True, extra=extra)
+        limit: int = Field(0, validation_alias=alias)
+
+    monkeypatch.setenv("DEEP", '{"x": 7}')
+    assert build(Named, {}).limit == 7
+    assert build(Named, {"limit": "100"}).limit == 100
+
+
 @pytest.mark.parametrize("raw", ['{"x": 1, "y": 2}', '{"y": 2}'])
 def test_a_field_picked_out_of_a_structure_leaves_its_neighbours(raw: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Picked(BaseSettings):

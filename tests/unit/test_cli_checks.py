@@ -8,11 +8,11 @@ import pytest
 
 from hotconfig.cli.admission import Registered, Schemas
 from hotconfig.cli.catalog import Service
-from hotconfig.cli.checks.encryption import judge_encryption
 from hotconfig.cli.checks.news import flavour, judge_buffers
 from hotconfig.cli.checks.stored import judge
 from hotconfig.cli.checks.topology import judge_sentinels
 from hotconfig.core.chain import genesis
+from hotconfig.core.encryption import judge_encryption
 from hotconfig.core.errors import HotConfigError, RedisUnavailableError
 from hotconfig.redis.url import Address
 
@@ -57,7 +57,9 @@ def test_a_warning_says_what_eviction_does_and_what_to_set() -> None:
     ],
 )
 def test_whoever_could_read_along_is_warned_of(hosts: list[str], encrypted: bool, verified: bool, state: str) -> None:
-    found = judge_encryption("encryption", hosts, encrypted=encrypted, verified=verified, way_out="do this")
+    found = judge_encryption(
+        "encryption", hosts, encrypted=encrypted, verified=verified, exposed="values", way_out="do this"
+    )
     assert (found.state, found.advice) == (state, "do this" if state == "warning" else "")
 
 

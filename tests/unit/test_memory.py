@@ -173,3 +173,17 @@ def test_it_loads_no_driver_and_opens_nothing() -> None:
         "assert not {'redis', 'psycopg', 'pytest', 'anyio'} & set(sys.modules), sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_how_late_a_turn_began_is_told_also_of_turns_that_stumble(
+    hc: MemoryHotConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    hc.bind(AI)
+    follower = hc._follower
+    assert follower is not None
+    told: list[float] = []
+    monkeypatch.setattr(follower.ledger, "late", lambda _, late_s: told.append(late_s))
+    monkeypatch.setattr(follower, "_take_turn", lambda _: 1 / 0)
+    eventually(lambda: "the line stumbled" in caplog.text)
+    before = len(told)
+    eventually(lambda: len(told) > before)

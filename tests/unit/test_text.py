@@ -486,7 +486,7 @@ def test_keys_are_field_names_and_inputs_go_under_the_names_that_validation_expe
     assert names == {
         "plain": "plain",
         "alias": "theAlias",
-        "choice": "first",
+        "choice": "deep",
         "path": "deep",
         "nested": "nested",
     }

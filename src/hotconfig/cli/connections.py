@@ -119,7 +119,8 @@ class Connections:
         for url in filter(None, (self.database_url, self.redis_url)):
             text = text.replace(url, "<URL>")
             for secret in _secrets(url):
-                text = text.replace(secret, "***")
+                # Not within a word: of a short one that would show where it is, and nobody could read the rest.
+                text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
         return text
 
 

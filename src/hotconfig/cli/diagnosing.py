@@ -58,7 +58,8 @@ def _examine(connections: Connections, *, write: bool) -> Iterator[Finding]:
     try:
         database_url = connections.database
     except ConfigurationError as error:
-        yield Finding("PostgreSQL", "problem", "not configured", str(error))
+        found = "cannot be used" if connections.database_url else "not configured"
+        yield Finding("PostgreSQL", "problem", found, str(error))
     reachable = False
     if database_url is not None:
         examined = list(_examine_database(database_url, connections.schema)) if able else [_unable()]

@@ -20,6 +20,7 @@ from hotconfig.core.names import PREFIX, service_pattern
 from hotconfig.core.ports import Confirmed, Pong
 
 if TYPE_CHECKING:
+    from hotconfig.core.ports import Event
     from hotconfig.core.wire import Keyring
     from hotconfig.redis.subscribe import RedisSubscription
 
@@ -113,9 +114,13 @@ class _Ear:
     def _follow(self, subscription: RedisSubscription) -> None:
         """Until it breaks or falls silent."""
         due = monotonic() + COMPARE_S
+        events: list[Event] = []
         while True:
-            readable, _, _ = select.select([subscription.fileno()], [], [], max(0.0, due - monotonic()))
-            if readable:
+            is_full = len(events) == _BATCH  # then more may lie in its buffers, where select does not see it
+            wait_s = 0.0 if is_full else max(0.0, due - monotonic())
+            readable, _, _ = select.select([subscription.fileno()], [], [], wait_s)
+            events = []
+            if readable or is_full:
                 events = subscription.receive(_BATCH)
                 self._answered = self._answered or any(isinstance(event, Pong) for event in events)
                 self._announce(any(isinstance(event, Confirmed) for event in events))

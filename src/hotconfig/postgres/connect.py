@@ -57,6 +57,12 @@ _MISSING: Final = (
 )
 
 
+_MISTAKEN: Final = {
+    "unsupported startup parameter": "Leave it out of the URL, or let PgBouncer ignore it (ignore_startup_parameters)",
+    "server does not support SSL": "Have the server speak TLS, or take sslmode out of the URL",
+}
+"""What a URL asks for and a server does not have, in words that come without a SQLSTATE; with the way out."""
+
 # Roles, databases and PGOPTIONS may preset anything. A reader may have put an operator for our types into the public
 # schema, which would run as whoever reads: hence the path. Writers wait for each other and go on, which no other level
 # of isolation lets them. psycopg escapes a digest for strings of the old kind, though it sends it as a parameter.
@@ -312,12 +318,11 @@ def translate(error: psycopg.Error, url: str, action: str) -> HotConfigError:
         return DatabaseUnavailableError(
             f"PostgreSQL at {where} only reads: it is a standby, was demoted, or is set to read-only ({action})"
         )
-    unsupported = "unsupported startup parameter" in str(error)  # a pooler's words, without a SQLSTATE
-    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and not unsupported:
+    way_out = next((way for words, way in _MISTAKEN.items() if words in str(error)), None)
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and way_out is None:
         return DatabaseUnavailableError(f"PostgreSQL at {where} did not answer ({action}): {said}")
     return ConfigurationError(
-        f"PostgreSQL at {where} refused to {action}: {said}"
-        + (". Leave it out of the URL, or let PgBouncer ignore it (ignore_startup_parameters)" if unsupported else "")
+        f"PostgreSQL at {where} refused to {action}: {said}" + ("" if way_out is None else f". {way_out}")
     )
 
 

@@ -97,6 +97,8 @@ def migrate(url: str, schema: str = DEFAULT_SCHEMA) -> tuple[Migration, ...]:
         translated(url, "migrate"),
         session.transaction(),
     ):
+        # A pooler's sessions may have another level preset; at that, what was done while this waits would not be seen.
+        session.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         session.execute("SET LOCAL statement_timeout = 0")
         _lock(session, schema)
         _require_utf8(session)

@@ -57,7 +57,7 @@ _REFUSALS: Final[Mapping[str, tuple[type[HotConfigError], str]]] = {
     "HC005": (NameQuarantinedError, "Choose another name, or wait."),
     "HC006": (WrongStateError, "Look at its state, then ask for what is possible."),
     "HC007": (UnknownOrganizationError, "Check the name."),
-    "HC008": (DeletionProtectedError, "Set deletion_protected to false first."),
+    "HC008": (DeletionProtectedError, "Lift that first: protect(..., protected=False), or unprotect."),
     "HC009": (LeaseLostError, "Stop working on it; whoever has it goes on."),
     "23514": (InvalidValueError, "A name or a text breaks the rules of the table."),
 }

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import os
+import socket
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
+from hotconfig.provisioner.asking import MAX_BY
 from hotconfig.provisioner.model import Adoption
 from hotconfig.provisioner.template import TENANT_ADMIN
 
@@ -25,13 +28,15 @@ CHANGING: Final = {
 
 def parser() -> argparse.ArgumentParser:
     """The command line. The environment is read now."""
-    made = argparse.ArgumentParser("hotconfig-provisioner", description="Tenants across PostgreSQL and Kubernetes.")
+    made = argparse.ArgumentParser(
+        "hotconfig-provisioner", description="Tenants across PostgreSQL and Kubernetes.", allow_abbrev=False
+    )
     made.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     _add_common(made, is_top=True)
     commands = made.add_subparsers(dest="command", required=True)
 
     def add(name: str, said: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=said, description=said)
+        command = commands.add_parser(name, help=said, description=said, allow_abbrev=False)
         _add_common(command, is_top=False)
         return command
 
@@ -65,8 +70,17 @@ def _add_common(command: argparse.ArgumentParser, *, is_top: bool) -> None:
         command.add_argument(flag, default=default if is_top else argparse.SUPPRESS, help=said, **how)
 
     add("--database-url", os.environ.get("HOTCONFIG_DATABASE_URL"), "default: HOTCONFIG_DATABASE_URL", metavar="URL")
-    add("--schema", os.environ.get("HOTCONFIG_SCHEMA") or "hotconfig", "of hotconfig's tables")
-    add("--kubeconfig", os.environ.get("KUBECONFIG") or None, "default: the service account of the pod", metavar="PATH")
+    add(
+        "--schema",
+        os.environ.get("HOTCONFIG_SCHEMA") or "hotconfig",
+        "of hotconfig's tables; default: HOTCONFIG_SCHEMA, else hotconfig",
+    )
+    add(
+        "--kubeconfig",
+        os.environ.get("KUBECONFIG") or None,
+        "default: KUBECONFIG, else the service account of the pod",
+        metavar="PATH",
+    )
     add("--purger", _purger(), "kubeconfig or service account that deletes", metavar="PATH")
     add("--json", default=False, said="JSON documents, one for each line", action="store_true")
 
@@ -77,7 +91,7 @@ def _add_dry_run(command: argparse.ArgumentParser) -> None:
 
 def _add_story(command: argparse.ArgumentParser) -> None:
     command.add_argument("slug")
-    command.add_argument("--by", default=_user(), help="for the histories; default: the user of the system")
+    command.add_argument("--by", default=_user(), help="for the histories; default: user and host")
     command.add_argument("--reason")
 
 
@@ -94,9 +108,11 @@ def _add_request(command: argparse.ArgumentParser, name: str) -> None:
     if name == "create":
         command.add_argument("--name", required=True)
         command.add_argument("--owner", required=True, help="mail address")
-    if name in {"create", "quota"}:
-        for resource, default in (("cpu", "10"), ("memory", "20Gi"), ("storage", "10Gi")):
-            command.add_argument(f"--{resource}", required=name == "quota", default=default)
+    if name in {"create", "quota", "adopt"}:
+        for resource, usual in (("cpu", "10"), ("memory", "20Gi"), ("storage", "10Gi")):
+            said = {"create": f"default: {usual}", "adopt": "default: what its rows say"}.get(name)
+            default = usual if name == "create" else None
+            command.add_argument(f"--{resource}", required=name == "quota", default=default, help=said)
     if name == "offboard":
         command.add_argument("--retention", type=float, help="seconds until it is purged; default: the template's")
     if name == "adopt":
@@ -116,8 +132,12 @@ def _version() -> str:
 
 
 def _user() -> str:
-    """Who calls; the user of a container often has no name."""
-    return os.environ.get("LOGNAME") or os.environ.get("USER") or "hotconfig-provisioner"
+    """Who calls, as ``hotconfig set`` says it."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # in a container under a number that has no name; which of the two depends on Python
+        user = f"uid{os.getuid()}"
+    return f"{user}@{socket.gethostname()}"[:MAX_BY]
 
 
 def _purger() -> str | None:

@@ -9,8 +9,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
@@ -21,7 +24,7 @@ from hotconfig.core.finding import PROBLEM
 from hotconfig.core.tenants.states import LEASABLE
 from hotconfig.postgres.tenants import PostgresTenants
 from hotconfig.provisioner.arguments import parser
-from hotconfig.provisioner.asking import check_known
+from hotconfig.provisioner.asking import check_known, check_seconds
 from hotconfig.provisioner.doctor.diagnosing import diagnose
 from hotconfig.provisioner.following import Asking, Result
 from hotconfig.provisioner.manifests import as_yaml, manifests
@@ -33,11 +36,18 @@ NOT_FINISHED: Final = 1
 PROBLEM_FOUND: Final = 1
 TRY_AGAIN: Final = 4
 INTERRUPTED: Final = 130
+OUTPUT_CLOSED: Final = 141
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit."""
-    sys.exit(run(arguments))
+    try:
+        code = run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter would complain at its end
+        code = OUTPUT_CLOSED
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -77,7 +87,8 @@ async def _look(args: argparse.Namespace) -> None:
                 for each in await rows.list():
                     _show(args, {"slug": each.slug, "state": each.state, "settled": each.settled})
             case _:
-                for past in await rows.history(check_known(args.slug)):
+                await rows.get(check_known(args.slug))  # raises if there never was one
+                for past in await rows.history(args.slug):
                     _show(args, dataclasses.asdict(past))
     finally:
         await rows.close()
@@ -89,7 +100,10 @@ async def _work(provisioner: Provisioner, args: argparse.Namespace) -> int:
             _planned(args, args.slug, await provisioner.plan(args.slug))
         case "run":
             await provisioner.list(limit=1)  # what is wrong from the start ends the program, with its exit code
-            await provisioner.run(interval_s=args.interval, on_cycle=partial(_cycle, args))
+            check_seconds("--interval", args.interval)  # here, where no task group wraps the error
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_end_on_sigterm, tasks.cancel_scope)
+                await provisioner.run(interval_s=args.interval, on_cycle=partial(_cycle, args))
         case "reconcile" if args.dry_run:
             for each in await provisioner.list(states=sorted(LEASABLE)):
                 _planned(args, each.slug, await provisioner.plan(each.slug))
@@ -110,8 +124,20 @@ async def _work(provisioner: Provisioner, args: argparse.Namespace) -> int:
     return 0
 
 
+async def _end_on_sigterm(scope: anyio.CancelScope) -> None:
+    """The kernel ignores it for the first process of a container, unless somebody handles it."""
+    with anyio.open_signal_receiver(signal.SIGTERM) as signals:
+        async for _ in signals:
+            scope.cancel()
+            return
+
+
 async def _ask(provisioner: Provisioner, args: argparse.Namespace) -> int:
-    quota = Quota(args.cpu, args.memory, args.storage) if args.command in {"create", "quota"} else None
+    quota = _quota(args)
+    if args.command == "purge" and args.purger is None and args.wait > 0 and not args.dry_run:
+        raise ConfigurationError(
+            "deleting takes the purger's identity: pass --purger, or --wait 0 to leave it to a reconciler that has it"
+        )
     if args.dry_run:
         _planned(args, args.slug, await _dry(provisioner, args, quota))
         return 0
@@ -121,6 +147,17 @@ async def _ask(provisioner: Provisioner, args: argparse.Namespace) -> int:
     if sys.stderr.isatty() if args.progress is None else args.progress:
         asking["on_progress"] = _progress
     return _told(args, await _asked(provisioner, args, quota, asking))
+
+
+def _quota(args: argparse.Namespace) -> Quota | None:
+    given: list[str] = [
+        each for name in ("cpu", "memory", "storage") if (each := getattr(args, name, None)) is not None
+    ]
+    if not given:
+        return None
+    if len(given) < 3:
+        raise UsageError("a quota is --cpu, --memory and --storage: give all three")
+    return Quota(*given)
 
 
 async def _dry(provisioner: Provisioner, args: argparse.Namespace, quota: Quota | None) -> tuple[Planned, ...]:
@@ -136,10 +173,10 @@ async def _asked(provisioner: Provisioner, args: argparse.Namespace, quota: Quot
         return await provisioner.create_organization(
             CreateOrganization(args.slug, args.name, args.owner, quota), **asking
         )
+    if args.command == "adopt":
+        return await provisioner.adopt(args.slug, policy=Adoption(args.policy), quota=quota, **asking)
     if quota is not None:
         return await provisioner.set_quota(args.slug, quota, **asking)
-    if args.command == "adopt":
-        return await provisioner.adopt(args.slug, policy=Adoption(args.policy), **asking)
     if args.command == "offboard":
         return await provisioner.offboard(args.slug, retention_s=args.retention, **asking)
     method: Callable[..., Awaitable[Result]] = getattr(provisioner, args.command)
@@ -188,7 +225,7 @@ def _progress(line: str) -> None:
 
 def _complain(args: argparse.Namespace, error: HotConfigError) -> None:
     if args.json:
-        sys.stderr.write(json.dumps({"error": type(error).__name__, "message": str(error)}) + "\n")
+        sys.stderr.write(_json({"error": {"type": type(error).__name__, "message": str(error)}}) + "\n")
     else:
         sys.stderr.write(f"hotconfig-provisioner: {error}\n")
 
@@ -225,9 +262,18 @@ def _show(args: argparse.Namespace, found: Mapping[str, Any]) -> None:
 def _text(value: object) -> str:
     """What is made of parts as JSON, everything else as it is."""
     if isinstance(value, Mapping | list | tuple):
-        return json.dumps(value, default=str, ensure_ascii=False)
-    return str(value)
+        return _json(value)
+    return _written(value)
 
 
 def _line(found: Mapping[str, Any]) -> None:
-    sys.stdout.write(f"{json.dumps(found, default=str, ensure_ascii=False)}\n")
+    sys.stdout.write(f"{_json(found)}\n")
+
+
+def _json(found: object) -> str:
+    return json.dumps(found, default=_written, ensure_ascii=False)
+
+
+def _written(value: object) -> str:
+    """Times as ``hotconfig`` writes them."""
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)

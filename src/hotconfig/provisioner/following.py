@@ -155,13 +155,15 @@ def request_of(body: dict[str, Any], asking: Asking) -> Request:
     return make_request(body, idempotency_key=key or uuid4().hex, by=by, reason=reason)
 
 
-def failed(error: Mapping[str, Any]) -> HotConfigError:
-    """The error that made an operation fail, by its code."""
+def failed(
+    error: Mapping[str, Any], way_out: str = "The organization is failed: mend that, then adopt it."
+) -> HotConfigError:
+    """The error that made an operation fail, by its code; or would make it."""
     code, message = str(error.get("code", "")), str(error.get("message", "it failed"))
     if code == "superseded":
         return WrongStateError(f"{message}: look at the organization")
     kind = getattr(errors, f"{code}Error", None) if code else None
-    told = f"{message.rstrip('.')}. The organization is failed: mend that, then adopt it."
+    told = f"{message.rstrip('.')}. {way_out}"
     if isinstance(kind, type) and issubclass(kind, HotConfigError):
         return kind(told)
     return KubernetesRefusedError(told)

@@ -75,7 +75,9 @@ class Quota:
         """
         missing = [key for key, text in texts.by_key().items() if text is None]
         if missing:
-            raise InvalidQuantityError(f"service k8s has no value for {', '.join(missing)}: set it to a quantity")
+            raise InvalidQuantityError(
+                f"service k8s has no value for {', '.join(missing)}: give it one, with adopt or set_quota"
+            )
         return cls(texts.cpu or "", texts.memory or "", texts.storage or "")
 
     def texts(self) -> QuotaTexts:

@@ -76,7 +76,9 @@ class Preview:
         lines = plan(organization, seen, template, now=now)
         progress = decide(organization, seen, template, now=now).progress
         if progress is not None and progress.error is not None:
-            raise failed(progress.error)
+            raise failed(progress.error, "Nothing was changed.")
+        if organization.state is State.PROVISIONING:
+            Quota.read(organization.quota)  # raises where it would wait for somebody to mend the rows
         return lines
 
     async def _planned(self, wanted: CreateOrganization | str) -> Organization:
@@ -112,7 +114,8 @@ def _asked_for(organization: Organization, kind: OperationKind, adoption: Adopti
         )
     if organization.deletion_protected and kind in {OperationKind.OFFBOARD, OperationKind.PURGE}:
         raise DeletionProtectedError(
-            f'organization "{organization.slug}" is protected from deletion. Set deletion_protected to false first.'
+            f'organization "{organization.slug}" is protected from deletion. '
+            "Lift that first: protect(..., protected=False), or unprotect."
         )
     return replace(
         organization,

@@ -17,6 +17,7 @@ from uuid import UUID
 import anyio
 
 from hotconfig.core.errors import NotStartedError
+from hotconfig.core.tenants.states import LEASABLE
 from hotconfig.postgres.tenants import PostgresTenants
 from hotconfig.provisioner.asking import (
     MAX_BY,
@@ -268,7 +269,7 @@ class Provisioner:
 
         Raises:
             UnknownOrganizationError
-            WrongStateError: it has no namespace.
+            WrongStateError: it has no namespace, or none any more.
             LeaseLostError: a worker has it; ask again.
             KubernetesUnavailableError
         """
@@ -276,6 +277,8 @@ class Provisioner:
         organization = await self.get(slug)
         if organization.namespace is None or organization.namespace_uid is None:
             raise WrongStateError(f"organization {slug!r} has no namespace yet: there is nothing to probe")
+        if organization.state not in LEASABLE:
+            raise WrongStateError(f"organization {slug!r} is {organization.state}: there is nothing to probe")
         if not await self._open.rows.lease(lease, slug=slug):
             raise LeaseLostError(f"a worker has organization {slug!r} just now. Ask again.")
         try:

@@ -330,9 +330,11 @@ class Follower:
         ready = [key.data for key, _ in self._selector.select(max(0.0, due_s - now_s))]
         woken_s = monotonic()
         before_s, self._woken_s = self._woken_s, woken_s
-        with self._turning:
-            self._take_turn(ready)
-        self.ledger.late(woken_s, woken_s - max(due_s, before_s))
+        try:
+            with self._turning:
+                self._take_turn(ready)
+        finally:  # afterwards: whoever waits for what has come shall not wait for this
+            self.ledger.late(woken_s, woken_s - max(due_s, before_s))
 
     def _take_turn(self, ready: list[object]) -> None:
         if self._inbox in ready:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from typing import Any, Final
 
-from hotconfig.cli.checks.encryption import judge_encryption
-from hotconfig.core.errors import ConfigurationError, HotConfigError
+from hotconfig.core.errors import AccessDeniedError, ConfigurationError, HotConfigError
 from hotconfig.core.finding import Finding, ok
 from hotconfig.postgres.address import describe
 from hotconfig.postgres.connect import Session, in_schema, open_session, translated
+from hotconfig.postgres.encryption import check_encryption
 from hotconfig.postgres.migrate import check_schema_name, migrations, pending
 from hotconfig.postgres.triggers import find_faults, way_out
 
@@ -51,7 +51,7 @@ def check_database(url: str, schema: str) -> Iterator[Finding]:
     with session:
         try:
             with translated(url, "be examined"):
-                superuser = yield from _check_server(session, where)
+                superuser = yield from _check_server(session, url)
                 migrated = yield from _check_migrations(url, schema)
                 if migrated:
                     yield from _check_triggers(session, schema)
@@ -61,14 +61,14 @@ def check_database(url: str, schema: str) -> Iterator[Finding]:
             yield Finding("PostgreSQL", "problem", f"stopped answering at {where}", str(error))
 
 
-def _check_server(session: Session, where: str) -> Generator[Finding, None, bool]:
+def _check_server(session: Session, url: str) -> Generator[Finding, None, bool]:
     number = session.info.server_version
-    found = f"{number // 10000}.{number % 10000} at {where}"
+    found = f"{number // 10000}.{number % 10000} at {describe(url)}"
     if number < OLDEST:
         yield Finding("PostgreSQL", "problem", found, "PostgreSQL 14 or newer is needed")
     else:
         yield ok("PostgreSQL", found)
-    yield _check_encryption(session)
+    yield check_encryption(session, url)
     row: Any = session.execute(_SERVER).fetchone()
     encoding, in_recovery, role, superuser, fsync, synchronous, allowed, used = row
     if encoding != "UTF8":
@@ -95,17 +95,6 @@ def _check_server(session: Session, where: str) -> Generator[Finding, None, bool
     else:
         yield ok("role", str(role))
     return bool(superuser)
-
-
-def _check_encryption(session: Session) -> Finding:
-    info = session.info
-    return judge_encryption(
-        "PostgreSQL encryption",
-        [info.host],
-        encrypted=session.pgconn.ssl_in_use,
-        verified=info.get_parameters().get("sslmode") == "verify-full",
-        way_out="end HOTCONFIG_DATABASE_URL with ?sslmode=verify-full&sslrootcert=system, or your authority's file",
-    )
 
 
 def _check_primary(*, in_recovery: bool) -> Finding:
@@ -144,6 +133,9 @@ def _check_room(used: int, allowed: int) -> Finding:
 def _check_migrations(url: str, schema: str) -> Generator[Finding, None, bool]:
     try:
         missing = pending(url, schema)
+    except AccessDeniedError as error:
+        yield Finding("schema", "problem", f"{schema!r} cannot be looked at by this role", str(error))
+        return False
     except ConfigurationError as error:
         yield Finding("schema", "problem", f"{schema!r} does not fit this version", str(error))
         return False

@@ -10,9 +10,9 @@ from typing import Any, Final
 import redis
 from redis.exceptions import NoPermissionError
 
-from hotconfig.cli.checks.encryption import judge_encryption
 from hotconfig.cli.checks.rounds import SERVICE, await_event
 from hotconfig.cli.checks.topology import check_topology
+from hotconfig.core.encryption import judge_encryption
 from hotconfig.core.errors import AccessDeniedError, HotConfigError, RedisUnavailableError
 from hotconfig.core.finding import Finding, ok
 from hotconfig.core.names import service_pattern
@@ -50,7 +50,7 @@ def check_news(url: str) -> Iterator[Finding]:
             yield Finding("Redis", "problem", f"cannot be used at {where}", _with_way_out(said))
             return
         yield from _check_server(client, where)
-        yield _check_encryption(url)
+        yield _check_encryption(client, url)
         yield _check_buffers(client)
         yield from _check_rights(client, url)
 
@@ -77,14 +77,18 @@ def _check_server(client: Any, where: str) -> Iterator[Finding]:
         yield ok("clients", found)
 
 
-def _check_encryption(url: str) -> Finding:
+def _check_encryption(client: Any, url: str) -> Finding:
     said = parse_redis_url(url)
+    led_to = client.connection_pool.connection_kwargs.get(
+        "host"
+    )  # a master that Sentinels named, a node of the cluster
     lax = str(said.options.get("ssl_cert_reqs", "required")) == "none"
     return judge_encryption(
         "Redis encryption",
-        [address.host for address in said.addresses],
+        [*(address.host for address in said.addresses), *([led_to] if led_to else [])],
         encrypted=url.startswith("rediss"),
         verified=not lax and bool(said.options.get("ssl_check_hostname", True)),
+        exposed="values",
         way_out="begin HOTCONFIG_REDIS_URL with rediss:// or rediss+…://, and leave verification on",
     )
 

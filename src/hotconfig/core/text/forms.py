@@ -30,7 +30,7 @@ from pathlib import PurePath
 from typing import Any, cast
 from uuid import UUID
 
-from pydantic import AliasChoices, AliasPath, BaseModel, RootModel, Secret, SecretBytes, SecretStr
+from pydantic import AliasChoices, BaseModel, RootModel, Secret, SecretBytes, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic.networks import AnyUrl
 from pydantic_core import MultiHostUrl, Url
@@ -84,16 +84,13 @@ def json_tree(value: object, *, bare_nan: bool = False) -> object:
 
 
 def input_path(name: str, field: FieldInfo, config: Mapping[str, Any]) -> tuple[str | int, ...]:
-    """Where validation by ``config`` looks for the field: string alias, else alias path, else name."""
+    """Where validation by ``config`` looks first: the first of the aliases, else the name. What stands there wins."""
     if config.get("validate_by_alias") is False:
         return (name,)
     alias = field.validation_alias
     choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
-    paths: list[tuple[str | int, ...]] = [tuple(one.path) for one in choices if isinstance(one, AliasPath)]
-    names: list[tuple[str | int, ...]] = [(one,) for one in choices if isinstance(one, str)]
-    if not names and config.get("validate_by_name", config.get("populate_by_name")):
-        names = [(name,)]
-    return next(iter([*names, *paths]), (name,))
+    paths = ((one,) if isinstance(one, str) else tuple(one.path) for one in choices if one is not None)
+    return next(paths, (name,))
 
 
 def input_names(name: str, field: FieldInfo) -> Iterator[str]:

@@ -69,7 +69,11 @@ async def _server(client: KubernetesClient) -> Finding:
         return Finding("Kubernetes", "problem", "refuses this identity", str(error))
     except HotConfigError as error:
         return Finding("Kubernetes", "problem", "cannot be reached", f"{error}. Check the kubeconfig's server.")
-    found = f"{version.get('gitVersion', 'of an unknown version')}, certificate trusted"
+    found = str(version.get("gitVersion", "of an unknown version"))
+    if not client.is_verified:
+        advice = "tokens can be read on the way: have the kubeconfig say https:// and certificate-authority-data"
+        return Finding("Kubernetes", "warning", f"{found}, and nothing says that it is it", advice)
+    found = f"{found}, certificate trusted"
     minor = str(version.get("minor", "")).rstrip("+")
     if minor.isdecimal() and int(minor) < OLDEST_MINOR:
         advice = "the admission policies need Kubernetes 1.30: without them tenants can open their fences"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from hotconfig.core.errors import HotConfigError
+from hotconfig.core.errors import AccessDeniedError, HotConfigError
 from hotconfig.core.finding import Finding
 from hotconfig.postgres.address import describe
 from hotconfig.postgres.connect import Session, open_session, translated
+from hotconfig.postgres.encryption import check_encryption
 from hotconfig.postgres.migrate import check_schema_name, migrations, pending
 
 OLDEST: Final = 140_000
@@ -45,6 +46,7 @@ def check_database(url: str, schema: str) -> Iterator[Finding]:
         try:
             with translated(url, "be examined"):
                 yield _server(session, where)
+                yield check_encryption(session, url)
                 yield _primary(session)
                 yield _schema(url, schema)
                 yield _role(session, schema)
@@ -71,6 +73,8 @@ def _primary(session: Session) -> Finding:
 def _schema(url: str, schema: str) -> Finding:
     try:
         missing = pending(url, schema)
+    except AccessDeniedError as error:
+        return Finding("schema", "problem", f"{schema!r} cannot be looked at by this role", str(error))
     except HotConfigError as error:
         return Finding("schema", "problem", f"{schema!r} does not fit this version", str(error))
     if missing:

@@ -22,6 +22,7 @@ import anyio
 import httpx2
 from lightkube.config.client_adapter import ConnectionParams
 from lightkube.config.kubeconfig import KubeConfig
+from lightkube.config.models import Cluster
 from lightkube.core.exceptions import ConfigError
 from yaml import YAMLError
 
@@ -83,7 +84,7 @@ class KubernetesClient:
             KubernetesTrustError: it cannot be found or read, or names a context or certificate that is not there.
         """
         self._call_timeout_s = call_timeout_s
-        self._http = _connect(kubeconfig, context, call_timeout_s)
+        self._http, self.is_verified = _connect(kubeconfig, context, call_timeout_s)
 
     def __repr__(self) -> str:
         return f"KubernetesClient({self._http.base_url.host!r})"
@@ -210,7 +211,10 @@ class KubernetesClient:
         raise error_of(asked, Said(response.status_code, _body(response), response.headers.get("Retry-After")))
 
 
-def _connect(kubeconfig: str | PathLike[str] | None, context: str | None, timeout_s: float) -> httpx2.AsyncClient:
+def _connect(
+    kubeconfig: str | PathLike[str] | None, context: str | None, timeout_s: float
+) -> tuple[httpx2.AsyncClient, bool]:
+    """The client, and whether the server has to prove itself by a certificate."""
     try:
         config = _read(kubeconfig).get(context)
         assert config is not None  # noqa: S101 - get() raises without a default
@@ -219,11 +223,15 @@ def _connect(kubeconfig: str | PathLike[str] | None, context: str | None, timeou
             max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS, keepalive_expiry=KEEP_IDLE_S
         )
         params = cast("dict[str, Any]", ConnectionParams(timeout=timeout, http2=False).httpx_params(config))  # pyright: ignore[reportUnknownMemberType]
-        return httpx2.AsyncClient(**params, limits=limits)
+        return httpx2.AsyncClient(**params, limits=limits), _is_verified(config.cluster)
     except (ConfigError, YAMLError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         # Without the parser's words: they may quote a token.
         said = f": {error}" if isinstance(error, ConfigError) else f" ({type(error).__name__})"
         raise KubernetesTrustError(_cannot_be_used(kubeconfig, said)) from error
+
+
+def _is_verified(cluster: Cluster) -> bool:
+    return cluster.server.lower().startswith("https:") and not cluster.insecure
 
 
 def _cannot_be_used(kubeconfig: str | PathLike[str] | None, said: str) -> str:
