@@ -15,7 +15,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import anyio
 
@@ -262,7 +262,7 @@ def _show(args: argparse.Namespace, found: Mapping[str, Any]) -> None:
 def _text(value: object) -> str:
     """What is made of parts as JSON, everything else as it is."""
     if isinstance(value, Mapping | list | tuple):
-        return _json(value)
+        return _json(cast("object", value))
     return _written(value)
 
 

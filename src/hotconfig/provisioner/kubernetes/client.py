@@ -84,7 +84,9 @@ class KubernetesClient:
             KubernetesTrustError: it cannot be found or read, or names a context or certificate that is not there.
         """
         self._call_timeout_s = call_timeout_s
-        self._http, self.is_verified = _connect(kubeconfig, context, call_timeout_s)
+        self._http, is_verified = _connect(kubeconfig, context, call_timeout_s)
+        self.is_verified: bool = is_verified
+        """Whether the server has to prove by a certificate that it is the one."""
 
     def __repr__(self) -> str:
         return f"KubernetesClient({self._http.base_url.host!r})"
