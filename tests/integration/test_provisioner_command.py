@@ -61,6 +61,8 @@ def test_looking_takes_no_kubernetes(
     assert run([*CREATE, "--json"]) == 0
     conditions = json.loads(capsys.readouterr().out)["conditions"]
     monkeypatch.delenv("KUBECONFIG")
+    assert run(["protect", "acme"]) == run(["unprotect", "acme"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "slug=acme  state=active  deletion_protected=True"
     assert run(["get", "acme", "--json"]) == run(["list"]) == run(["history", "acme"]) == 0
     found = json.loads(capsys.readouterr().out.splitlines()[0])
     assert (found["state"], found["conditions"]) == ("active", conditions)

@@ -22,6 +22,7 @@ from hotconfig.core.printable import printable
 
 MAX_CELL: Final = 200
 """Characters of a value in a table. ``get SERVICE KEY`` and ``--json`` give all of it."""
+EMPTY: Final = "(empty)"
 NULL: Final = "NULL"
 WITHHELD: Final = "(sensitive)"
 _PIPE_WIDTH: Final = 100_000
@@ -127,7 +128,7 @@ def cell(value: str | None) -> str | Text:
     if value is None:
         return Text(NULL, style="dim italic")
     if not value:
-        return Text("(empty)", style="dim italic")
+        return Text(EMPTY, style="dim italic")
     return value if len(value) <= MAX_CELL else f"{value[:MAX_CELL]}… ({len(value):,} characters)"
 
 

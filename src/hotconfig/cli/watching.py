@@ -12,7 +12,7 @@ import typer
 from hotconfig.cli.catalog import find
 from hotconfig.cli.command import Call, command
 from hotconfig.cli.looking import moment
-from hotconfig.cli.output import MAX_CELL, NULL, WITHHELD
+from hotconfig.cli.output import EMPTY, MAX_CELL, NULL, WITHHELD
 from hotconfig.cli.tail import News, Tail
 from hotconfig.core.chain import Change
 from hotconfig.core.errors import AccessDeniedError, RetryableError
@@ -159,7 +159,7 @@ def _told(change: Change) -> str:
         return f"{change.key} deleted"
     if change.withheld:
         return f"{change.key} = {WITHHELD}"
-    text = NULL if change.text is None else change.text
+    text = NULL if change.text is None else change.text or EMPTY
     return f"{change.key} = {text if len(text) <= MAX_CELL else text[:MAX_CELL] + '…'}"
 
 

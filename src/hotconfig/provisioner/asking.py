@@ -27,6 +27,13 @@ def check_text(what: str, text: object, *, most: int, least: int = 1) -> str:
     return text
 
 
+def check_story(by: str, reason: str | None) -> None:
+    """Who asks, and why: as the histories keep them. Raises as :func:`check_text`."""
+    check_text("by", by, most=MAX_BY)
+    if reason is not None:
+        check_text("reason", reason, least=0, most=MAX_REASON)
+
+
 def check_seconds(what: str, seconds: object, *, most: float = math.inf) -> float:
     """Return ``seconds`` if it is a number, not negative and not above ``most``.
 

@@ -24,7 +24,7 @@ from hotconfig.core.finding import PROBLEM
 from hotconfig.core.tenants.states import LEASABLE
 from hotconfig.postgres.tenants import PostgresTenants
 from hotconfig.provisioner.arguments import parser
-from hotconfig.provisioner.asking import check_known, check_seconds
+from hotconfig.provisioner.asking import check_known, check_seconds, check_story
 from hotconfig.provisioner.doctor.diagnosing import diagnose
 from hotconfig.provisioner.following import Asking, Result
 from hotconfig.provisioner.manifests import as_yaml, manifests
@@ -69,23 +69,31 @@ def run(arguments: Sequence[str] | None = None) -> int:
 async def _carry_out(args: argparse.Namespace) -> int:
     if not args.database_url:
         raise ConfigurationError("no database: set HOTCONFIG_DATABASE_URL, or pass --database-url")
-    if args.command in {"get", "list", "history"}:
-        await _look(args)
+    if args.command in {"get", "list", "history", "protect", "unprotect"}:
+        await _keep(args)
         return 0
     async with Provisioner(args.database_url, args.kubeconfig, purger=args.purger, schema=args.schema) as provisioner:
         return await _work(provisioner, args)
 
 
-async def _look(args: argparse.Namespace) -> None:
-    """What only the database knows; whoever looks needs no Kubernetes."""
+async def _keep(args: argparse.Namespace) -> None:
+    """What is the database's alone, and needs no Kubernetes."""
     rows = PostgresTenants(args.database_url, schema=args.schema)
     try:
         match args.command:
             case "get":
-                _show(args, _organization(await rows.get(check_known(args.slug))))
+                _show(args, _organization(await rows.get(check_known(args.slug))), between="\n")
             case "list":
-                for each in await rows.list():
+                listed = await rows.list()
+                for each in listed:
                     _show(args, {"slug": each.slug, "state": each.state, "settled": each.settled})
+                if not listed and not args.json:
+                    sys.stderr.write("there are no organizations\n")
+            case "protect" | "unprotect":
+                check_story(args.by, args.reason)
+                protected = args.command == "protect"
+                found = await rows.protect(check_known(args.slug), protected=protected, by=args.by, reason=args.reason)
+                _show(args, {"slug": found.slug, "state": found.state, "deletion_protected": found.deletion_protected})
             case _:
                 await rows.get(check_known(args.slug))  # raises if there never was one
                 for past in await rows.history(args.slug):
@@ -115,10 +123,6 @@ async def _work(provisioner: Provisioner, args: argparse.Namespace) -> int:
             receipt = await provisioner.isolation_receipt(args.slug)
             _show(args, receipt.as_json())
             return PROBLEM_FOUND if receipt.breaches else 0
-        case "protect" | "unprotect":
-            protected = args.command == "protect"
-            found = await provisioner.protect(args.slug, protected=protected, by=args.by, reason=args.reason)
-            _show(args, {"slug": found.slug, "state": found.state, "deletion_protected": found.deletion_protected})
         case _:
             return await _ask(provisioner, args)
     return 0
@@ -251,11 +255,13 @@ def _told(args: argparse.Namespace, result: Result) -> int:
     return 0 if result.finished else NOT_FINISHED
 
 
-def _show(args: argparse.Namespace, found: Mapping[str, Any]) -> None:
+def _show(args: argparse.Namespace, found: Mapping[str, Any], *, between: str = "  ") -> None:
     if args.json:
         _line(found)
         return
-    text = "  ".join(f"{name}={_text(value)}" for name, value in found.items() if value not in (None, (), [], "", {}))
+    text = between.join(
+        f"{name}={_text(value)}" for name, value in found.items() if value not in (None, (), [], "", {})
+    )
     sys.stdout.write(f"{text}\n")
 
 

@@ -15,7 +15,7 @@ import anyio
 
 from hotconfig.core.errors import HotConfigError
 from hotconfig.provisioner import errors
-from hotconfig.provisioner.asking import MAX_BY, MAX_KEY, MAX_REASON, check_seconds, check_text
+from hotconfig.provisioner.asking import MAX_KEY, check_seconds, check_story, check_text
 from hotconfig.provisioner.errors import KubernetesRefusedError, LeaseLostError, WrongStateError
 from hotconfig.provisioner.model import (
     Asked,
@@ -146,13 +146,11 @@ def request_of(body: dict[str, Any], asking: Asking) -> Request:
     if "by" not in asking:
         raise TypeError("missing keyword argument by: say who asks, for the histories")
     key, reason = asking.get("idempotency_key"), asking.get("reason")
-    by = check_text("by", asking["by"], most=MAX_BY)
-    if reason is not None:
-        check_text("reason", reason, least=0, most=MAX_REASON)
+    check_story(asking["by"], reason)
     if key is not None:
         check_text("idempotency_key", key, most=MAX_KEY)
     check_seconds("wait_s", asking.get("wait_s", WAIT_S))
-    return make_request(body, idempotency_key=key or uuid4().hex, by=by, reason=reason)
+    return make_request(body, idempotency_key=key or uuid4().hex, by=asking["by"], reason=reason)
 
 
 def failed(

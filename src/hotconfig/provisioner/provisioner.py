@@ -19,15 +19,7 @@ import anyio
 from hotconfig.core.errors import NotStartedError
 from hotconfig.core.tenants.states import LEASABLE
 from hotconfig.postgres.tenants import PostgresTenants
-from hotconfig.provisioner.asking import (
-    MAX_BY,
-    MAX_REASON,
-    MAX_RETENTION_S,
-    check_known,
-    check_limit,
-    check_seconds,
-    check_text,
-)
+from hotconfig.provisioner.asking import MAX_RETENTION_S, check_known, check_limit, check_seconds, check_story
 from hotconfig.provisioner.carrying import Hands
 from hotconfig.provisioner.errors import (
     KubernetesTrustError,
@@ -218,9 +210,7 @@ class Provisioner:
 
     async def protect(self, slug: str, *, protected: bool = True, by: str, reason: str | None = None) -> Organization:
         """Protect a tenant from being offboarded and purged, or lift that. UnknownOrganizationError."""
-        check_text("by", by, most=MAX_BY)
-        if reason is not None:
-            check_text("reason", reason, least=0, most=MAX_REASON)
+        check_story(by, reason)
         return await self._open.rows.protect(check_known(slug), protected=protected, by=by, reason=reason)
 
     # looking

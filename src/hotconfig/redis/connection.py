@@ -78,7 +78,7 @@ def open_connection(
 
 def translate(error: Exception, url: str, action: str) -> HotConfigError:
     """The error of ours that says what the caller can do about ``error``. The message names no user of ``url``."""
-    return translate_at(error, describe(url), action)
+    return translate_at(error, describe(url), action, to_tls=url.startswith("rediss"))
 
 
 def translate_at(
