@@ -23,7 +23,7 @@ from hotconfig.core.followed import Followed
 from hotconfig.core.judge import Loaded
 from hotconfig.core.line import Line
 from hotconfig.core.listeners import Changed, differing
-from hotconfig.core.outcomes import Applied, Duplicate, NeedsRead, Rejected, Stage, Stale
+from hotconfig.core.outcomes import Applied, Duplicate, NeedsRead, Outcome, Rejected, Stage, Stale
 from hotconfig.core.wire import messages
 from tests.support.chains import Truth
 
@@ -107,6 +107,24 @@ class Process:
         if not (loaded.known or loaded.in_recovery):
             self.rewinding.add(loaded.service)
         self.line.load(loaded)
+        self.check_told()  # after each of several, since what shows nothing new is not told
+
+    def flush(self) -> list[Outcome]:
+        outcomes = self.line.flush()
+        self.check_told()
+        return outcomes
+
+    def check_told(self) -> None:
+        """Each change that shows was told, from what was shown to what is."""
+        for change in self.told:
+            assert self.shown[change.service] is change.old
+            assert change.keys
+            self.shown[change.service] = change.new
+        self.told.clear()
+        for name, followed in self.line.followed.items():
+            if followed.current is not None:
+                assert differing(self.shown.get(name, followed.current), followed.current) == frozenset()
+                self.shown[name] = followed.current
 
 
 class World(RuleBasedStateMachine):
@@ -216,7 +234,7 @@ class World(RuleBasedStateMachine):
 
     @rule(number=PROCESSES)
     def flush(self, number: int) -> None:
-        for outcome in self.processes[number].line.flush():
+        for outcome in self.processes[number].flush():
             assert isinstance(outcome, Applied) or (isinstance(outcome, Rejected) and outcome.stage is Stage.VALIDATE)
 
     # what is read
@@ -270,24 +288,16 @@ class World(RuleBasedStateMachine):
     @invariant()
     def everybody_is_told_of_every_change_that_shows(self) -> None:
         for process in self.processes:
-            for change in process.told:
-                assert process.shown[change.service] is change.old
-                assert change.keys
-                process.shown[change.service] = change.new
-            process.told.clear()
-            for name, followed in process.line.followed.items():
-                if followed.current is not None:
-                    assert differing(process.shown.get(name, followed.current), followed.current) == frozenset()
-                    process.shown[name] = followed.current
+            process.check_told()
 
     def teardown(self) -> None:
         """Everybody reads; twice, where a change set of a future that was lost had been waiting."""
         for process in self.processes:
-            process.line.flush()
+            process.flush()
             for _ in range(2):
                 for name, followed in process.line.followed.items():
                     process.load(self.truths[name].answer(followed.head))
-                process.line.flush()
+                process.flush()
             for name, followed in process.line.followed.items():
                 self._check_rest(followed, self.truths[name])
 
