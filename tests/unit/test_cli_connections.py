@@ -30,6 +30,13 @@ def test_the_password_of_redis_is_not_printed() -> None:
     assert connections.redacted("bad: hush/hush") == "bad: ***"
 
 
+def test_a_short_password_is_masked_as_a_word_and_a_long_one_everywhere() -> None:
+    short = Connections("postgresql://ann:a@db/app", None, "hotconfig")
+    assert short.redacted("that has a key: :a@db") == "that has *** key: :***@db"
+    long = Connections("postgresql://ann:correcthorse@db/app", None, "hotconfig")
+    assert long.redacted("near xcorrecthorsey") == "near x***y"
+
+
 def test_text_without_secrets_stays_as_it_is() -> None:
     connections = Connections("postgresql://db/app", "redis://cache", "hotconfig")
     assert connections.redacted("db and cache are down") == "db and cache are down"

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 NO_DATABASE = (
     "no database: set HOTCONFIG_DATABASE_URL or give --database-url postgresql://user:password@host:5432/database"
 )
+NO_SYLLABLE = 8
+"""Passwords of so many characters are masked also within words."""
 NO_LIBPQ = "psycopg cannot be loaded, most likely for want of libpq: pip install 'hotconfig[binary]'"
 _REDIS = (
     *("redis://", "rediss://", "unix://"),
@@ -119,8 +121,7 @@ class Connections:
         for url in filter(None, (self.database_url, self.redis_url)):
             text = text.replace(url, "<URL>")
             for secret in _secrets(url):
-                # Not within a word: of a short one that would show where it is, and nobody could read the rest.
-                text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
+                text = re.sub(_anywhere(secret), "***", text)
         return text
 
 
@@ -131,6 +132,12 @@ def libpq_needed() -> Generator[None]:
         yield
     except ImportError as error:
         raise ConfigurationError(NO_LIBPQ) from error
+
+
+def _anywhere(secret: str) -> str:
+    """A short one stands in many a word: masked there it would show, and nobody could read the rest."""
+    pattern = re.escape(secret)
+    return pattern if len(secret) >= NO_SYLLABLE else rf"(?<!\w){pattern}(?!\w)"
 
 
 def _secrets(url: str) -> list[str]:

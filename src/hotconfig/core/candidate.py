@@ -194,8 +194,8 @@ class Blueprint(Generic[M]):
         """Whole fields replaced, by whichever of its names a source delivered them."""
         data = {name: value for name, value in below.items() if self._keys_by_name.get(name) not in values}
         for key, value in values.items():
-            head, *rest = path = self._paths[key]
-            data[str(head)] = value if len(path) == 1 else _placed(data.get(str(head)), rest, value)
+            head, *rest = self._paths[key]
+            data[str(head)] = _placed(data.get(str(head)), rest, value) if rest else value
         return data
 
     def _without_other_names(self, below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

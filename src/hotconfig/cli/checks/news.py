@@ -79,9 +79,8 @@ def _check_server(client: Any, where: str) -> Iterator[Finding]:
 
 def _check_encryption(client: Any, url: str) -> Finding:
     said = parse_redis_url(url)
-    led_to = client.connection_pool.connection_kwargs.get(
-        "host"
-    )  # a master that Sentinels named, a node of the cluster
+    # A master that Sentinels named, a node of the cluster; none of a unix socket.
+    led_to = client.connection_pool.connection_kwargs.get("host")
     lax = str(said.options.get("ssl_cert_reqs", "required")) == "none"
     return judge_encryption(
         "Redis encryption",
