@@ -307,6 +307,27 @@ async def test_writers_by_hand_and_by_request_do_not_block_each_other_for_good(r
     assert desk.broken("k8s") is None
 
 
+async def test_a_tenant_is_read_without_reading_the_others(desk: Desk, any_migrated_url: str) -> None:
+    desk.run(
+        "INSERT INTO hotconfig.organizations (id, name, owner_email)"
+        " SELECT 't' || n, 'T', 't@t.example' FROM generate_series(1, 300) AS n"
+    )
+    desk.run(
+        "INSERT INTO hotconfig.service_configs (service, organization_id, key, value)"
+        " SELECT 'k8s', 't' || n, key, n::text FROM generate_series(1, 300) AS n,"
+        " unnest(ARRAY['quota_cpu', 'quota_memory', 'quota_storage']) AS k (key)"
+    )
+    desk.run("ANALYZE hotconfig.service_configs")
+    with psycopg.connect(any_migrated_url) as session:
+        row = session.execute("SELECT hotconfig.tenant_json('t7') -> 'quota'").fetchone()
+        read = session.execute(
+            "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relid ="
+            " 'hotconfig.service_configs'::regclass"
+        ).fetchone()
+    assert row == ({"cpu": "7", "memory": "7", "storage": "7"},)
+    assert read == (3,)
+
+
 # leases -----------------------------------------------------------------------------------------------------
 
 
@@ -398,7 +419,18 @@ async def test_everything_a_worker_records_is_read_back(rows: TenantRows) -> Non
     assert found.next_attempt_at is not None
     assert await rows.lease(OTHER) == ()
     past = [(each.event, each.by) for each in await rows.history("acme")]
-    assert past == [("looked", "worker"), ("looked", "worker"), ("create", "ann")]
+    assert past == [("looked", "worker"), ("create", "ann")]
+
+
+async def test_what_a_worker_says_of_a_step_stands_beside_what_it_changed(rows: TenantRows) -> None:
+    made = (await create(rows)).organization
+    progress = Progress(namespace_uid="uid-2", event="repaired", detail={"objects": ["Namespace org-acme"]}, by="worker")
+    found = await rows.record(made, LEASE.owner, progress)
+    await rows.record(found, LEASE.owner, replace(progress, detail={"objects": ["ResourceQuota"]}))
+    (nothing_changed, changed, _) = await rows.history("acme")
+    assert (changed.event, changed.by) == ("repaired", "worker")
+    assert changed.detail == {"objects": ["Namespace org-acme"], "namespace_uid": {"old": None, "new": "uid-2"}}
+    assert nothing_changed.detail == {"objects": ["ResourceQuota"]}
 
 
 async def test_what_was_asked_for_meanwhile_is_due_at_once(rows: TenantRows, desk: Desk) -> None:

@@ -28,6 +28,7 @@ PRESENT: Final = Path(hotconfig.__file__).parents[1]
 PROGRAM: Final = Path(__file__).parent / "programs" / "older_shop.py"
 SECOND: Final = "src/hotconfig/postgres/migrations/0002_tenants.sql"
 THIRD: Final = "src/hotconfig/postgres/migrations/0003_guards.sql"
+FOURTH: Final = "src/hotconfig/postgres/migrations/0004_many_tenants.sql"
 WITHIN_S: Final = 60.0
 
 
@@ -96,12 +97,12 @@ def environment(source: Path, database_url: str, redis_url: str = "") -> dict[st
     }
 
 
-@pytest.fixture(scope="module", params=["before 0002", "before 0003", "present"])
+@pytest.fixture(scope="module", params=["before 0002", "before 0003", "before 0004", "present"])
 def older_source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The code from before each later migration, and the present one, for where there is no history."""
     if request.param == "present":
         return PRESENT
-    added = {"before 0002": SECOND, "before 0003": THIRD}[request.param]
+    added = {"before 0002": SECOND, "before 0003": THIRD, "before 0004": FOURTH}[request.param]
     return source_before(added, tmp_path_factory.mktemp("earlier"))
 
 

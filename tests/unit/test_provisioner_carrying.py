@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import cast
 from uuid import uuid4
 
+import anyio
+import anyio.lowlevel
 import pytest
 
-from hotconfig.provisioner.carrying import Hands
-from hotconfig.provisioner.errors import KubernetesConflictError
+from hotconfig.provisioner.carrying import CONTROLLER_S, Hands
+from hotconfig.provisioner.errors import KubernetesConflictError, KubernetesRefusedError
 from hotconfig.provisioner.kubernetes.port import KubernetesPort, Manifest
 from hotconfig.provisioner.model import Organization, QuotaTexts, State
-from hotconfig.provisioner.observation import FillStatus
+from hotconfig.provisioner.observation import Answer, Apply, Enforce, FillStatus, Step
 from hotconfig.provisioner.template import TenantTemplate
 
 pytestmark = pytest.mark.anyio
@@ -41,12 +44,20 @@ class Overtaken:
         return self.reads.pop(0)
 
 
-async def filled(kube: Overtaken) -> Any:
+ACME = Organization(
+    "acme", uuid4(), "Acme", "ann@acme.example", State.ACTIVE, datetime.now(UTC), QuotaTexts("10", "20Gi", "5Gi")
+)
+
+
+async def carried_out(kube: object, *steps: Step) -> list[tuple[Step, Answer]]:
     hands = Hands(cast("KubernetesPort", kube), None, TenantTemplate())
-    acme = Organization(
-        "acme", uuid4(), "Acme", "ann@acme.example", State.ACTIVE, datetime.now(UTC), QuotaTexts("10", "20Gi", "5Gi")
-    )
-    (answer,) = await hands.carry_out(acme, [FillStatus(quota("1"))])
+    learnt: list[tuple[Step, Answer]] = []
+    await hands.carry_out(ACME, steps, lambda step, answer: learnt.append((step, answer)))
+    return learnt
+
+
+async def filled(kube: Overtaken) -> Answer:
+    ((_, answer),) = await carried_out(kube, FillStatus(quota("1")))
     return answer
 
 
@@ -63,3 +74,80 @@ async def test_what_was_read_before_the_controller_wrote_is_read_again() -> None
     kube = Overtaken([quota("1"), quota("2", "10")])
     assert await filled(kube) == quota("2", "10")
     assert sorted(kube.asked) == [READ, READ, "PUT 1"]
+
+
+# a quota is made and put in force, beside other fences -------------------------------------------------------
+
+
+def fence(name: str) -> Manifest:
+    return {"kind": "LimitRange", "metadata": {"name": name, "namespace": "org-acme"}, "spec": {"limits": []}}
+
+
+@dataclass
+class Made(Overtaken):
+    """A port on which what is applied leaves when it is told to, and is answered after ``call_s``."""
+
+    call_s: float = 0.0
+    is_overtaken: bool = False
+    refused: str = ""
+    leaves: bool = True
+
+    async def apply(self, manifest: Manifest, *, on_sent: Callable[[], None] | None = None) -> Manifest:
+        name = manifest["metadata"]["name"]
+        self.asked.append(f"APPLY {name}")
+        await anyio.lowlevel.checkpoint()  # others would come here, if they were let
+        self.asked.append(f"SENT {name}")
+        if on_sent is not None and self.leaves:
+            on_sent()
+        await anyio.sleep(self.call_s)
+        if name == self.refused:
+            raise KubernetesRefusedError("no")
+        return manifest
+
+    async def replace_status(self, manifest: Manifest) -> Manifest:
+        if self.is_overtaken:
+            return await super().replace_status(manifest)
+        self.asked.append(f"PUT {manifest['metadata']['resourceVersion']}")
+        return quota("2", "10")
+
+
+ENFORCE = Enforce(quota("1"), "is missing")
+OTHERS = (Apply(fence("one")), Apply(fence("two")))
+
+
+async def test_the_quota_leaves_before_other_fences_are_made_ready_and_they_do_not_wait_for_its_answer() -> None:
+    kube = Made([], call_s=0.005)
+    learnt = await carried_out(kube, OTHERS[0], ENFORCE, OTHERS[1])
+    assert kube.asked[:2] == ["APPLY hotconfig-quota", "SENT hotconfig-quota"]
+    assert set(kube.asked[2:4]) == {"APPLY one", "APPLY two"}
+    assert (ENFORCE, quota("2", "10")) in learnt
+    assert {id(step) for step, _ in learnt} == {id(step) for step in (ENFORCE, *OTHERS)}
+
+
+async def test_a_port_that_cannot_tell_when_a_request_left_has_the_others_wait_for_its_answer() -> None:
+    kube = Made([], leaves=False)
+    assert len(await carried_out(kube, ENFORCE, *OTHERS)) == 3
+    assert kube.asked[2] == "PUT 1"
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_other_fences_are_tried_and_learnt_of_where_the_quota_is_refused(leaves: bool) -> None:
+    kube = Made([], refused="hotconfig-quota", leaves=leaves)
+    learnt: list[Step] = []
+    hands = Hands(cast("KubernetesPort", kube), None, TenantTemplate())
+    with pytest.raises(KubernetesRefusedError):
+        await hands.carry_out(ACME, (ENFORCE, *OTHERS), lambda step, _answer: learnt.append(step))
+    assert {id(step) for step in learnt} == {id(step) for step in OTHERS}
+
+
+async def test_where_calls_are_quick_the_status_is_written_alone_and_read_if_the_controller_was_first() -> None:
+    kube = Made([quota("2", "10")], is_overtaken=True)
+    assert await carried_out(kube, ENFORCE) == [(ENFORCE, quota("2", "10"))]
+    assert kube.asked[2:] == ["PUT 1", READ]
+
+
+async def test_where_calls_are_slow_what_the_controller_wrote_is_read_beside_the_write() -> None:
+    kube = Made([quota("2", "10")], is_overtaken=True, call_s=2 * CONTROLLER_S)
+    assert await carried_out(kube, ENFORCE) == [(ENFORCE, quota("2", "10"))]
+    assert sorted(kube.asked[2:]) == [READ, "PUT 1"]
+    assert len(kube.reads) == 0

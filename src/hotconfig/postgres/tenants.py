@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final, LiteralString, TypeVar
 from uuid import UUID
 
@@ -237,11 +237,16 @@ class PostgresTenants:
     ) -> Sequence[tuple[Any, ...]]:
         with self._sessions.borrow(action, fresh=fresh) as session:
             try:
-                return session.execute(in_schema(statement, self._schema), params).fetchall()
+                return session.execute(_rendered(statement, self._schema), params).fetchall()
             except psycopg.Error as error:
                 if error.sqlstate in _REFUSALS:
                     raise _refusal(error) from error
                 raise
+
+
+@lru_cache(maxsize=128)  # a few statements, in one schema as a rule
+def _rendered(statement: LiteralString, schema: str) -> bytes:
+    return in_schema(statement, schema).as_bytes()
 
 
 def _refusal(error: psycopg.Error) -> HotConfigError:

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from hotconfig.provisioner.model import IsolationReceipt
-from hotconfig.provisioner.template import QUOTA, Key, Manifest, key_of
+from hotconfig.provisioner.drift import compare
+from hotconfig.provisioner.model import IsolationReceipt, Organization
+from hotconfig.provisioner.template import QUOTA, Desired, Key, Manifest, TenantTemplate, key_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +123,26 @@ class Known:
 Answer = Manifest | Seen | IsolationReceipt | None
 
 
+@dataclass(slots=True)
+class Draft:
+    """What an organization should have, drawn once for all decisions about one reading of it.
+
+    ``complaint``: why its quota cannot be understood.
+    """
+
+    organization: Organization | None = None
+    template: TenantTemplate | None = None
+    drawn: Desired | None = None
+    complaint: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """What is known of one organization in Kubernetes in this round. Nothing, to begin with.
 
     ``attempts`` counts how often each object was applied, so that what apply cannot repair ends the round. ``partial``:
-    only the namespace and its quota were looked at. ``known``: what a round before saw.
+    only the namespace and its quota were looked at. ``known``: what a round before saw. ``standing``: what was applied,
+    where the answer showed that nothing is left to repair; looked at while other answers are still awaited.
     """
 
     looked: bool = False
@@ -138,6 +153,8 @@ class Observation:
     receipt: IsolationReceipt | None = None
     claims: int = 0
     attempts: Mapping[Key, int] = field(default_factory=dict[Key, int])
+    standing: Mapping[Key, Manifest] = field(default_factory=dict[Key, Manifest])
+    draft: Draft = field(default_factory=Draft, compare=False, repr=False)
 
     def after(self, step: Step, answer: Answer) -> Observation:  # noqa: PLR0911 - one for each kind of answer
         """What is known after ``step`` was answered with ``answer``, as the step's docstring says.
@@ -149,7 +166,8 @@ class Observation:
             case Look() | Glance() | Renew(), Seen():
                 objects = {key_of(each): each for each in answer.objects}
                 partial = not isinstance(step, Look)
-                return replace(self, looked=True, partial=partial, namespace=answer.namespace, objects=objects)
+                seen = replace(self, looked=True, partial=partial, namespace=answer.namespace, objects=objects)
+                return replace(seen, standing={})
             case Renew(), None:
                 return replace(self, known=None)
             case Claim(), None:
@@ -157,7 +175,7 @@ class Observation:
             case ProbeIsolation(), IsolationReceipt():
                 return replace(self, receipt=answer)
             case Remove(key=key), None:
-                return replace(self, objects={k: live for k, live in (self.objects or {}).items() if k != key})
+                return replace(self, objects=_without(self.objects or {}, key), standing=_without(self.standing, key))
             case RemoveNamespace(), None:
                 return Observation()
             case _:
@@ -175,10 +193,21 @@ class Observation:
 
     def _with(self, step: Claim | Apply | Enforce | FillStatus, live: Manifest) -> Observation:
         if isinstance(step, Claim):
-            return replace(self, looked=True, namespace=live, objects={}, claims=self.claims + 1)
+            return replace(self, looked=True, namespace=live, objects={}, standing={}, claims=self.claims + 1)
         key = key_of(step.manifest)
         counted = STATUS if isinstance(step, FillStatus) else key
-        seen = replace(self, attempts={**self.attempts, counted: self.attempts.get(counted, 0) + 1})
+        standing = _without(self.standing, key)
+        if not isinstance(step, FillStatus) and compare(step.manifest, live).same:
+            standing[key] = step.manifest
+        seen = replace(self, attempts={**self.attempts, counted: self.attempts.get(counted, 0) + 1}, standing=standing)
         if key.kind == "Namespace":
             return replace(seen, namespace=live)
         return replace(seen, objects={**(self.objects or {}), key: live})
+
+    def stands(self, manifest: Manifest) -> bool:
+        """Whether exactly this was applied in this round, and nothing is left to repair."""
+        return self.standing.get(key_of(manifest)) == manifest
+
+
+def _without(objects: Mapping[Key, Manifest], key: Key) -> dict[Key, Manifest]:
+    return {each: found for each, found in objects.items() if each != key}

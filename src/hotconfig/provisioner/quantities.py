@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import total_ordering
+from functools import lru_cache, total_ordering
 from typing import Final, Literal, Self
 
 from hotconfig.provisioner.errors import InvalidQuantityError
@@ -52,16 +52,7 @@ class Quantity:
         Raises:
             InvalidQuantityError: it is none, or negative, finer than a billionth, or more than 2^63-1.
         """
-        found = _TEXT.fullmatch(text) if len(text) <= MAX_TEXT else None
-        if found is None or not (found["whole"] or found["part"]):
-            raise InvalidQuantityError(_complaint(text))
-        suffix = found["suffix"] or ""
-        digits = int((found["whole"] or "") + (found["part"] or ""))
-        places = len(found["part"] or "")
-        if suffix in _BINARY:
-            return cls(_nanos(digits * 1024 ** _BINARY[suffix], -places, text), "binary")
-        power = int(found["exponent"]) if found["exponent"] else _DECIMAL[suffix]
-        return cls(_nanos(digits, power - places, text), "exponent" if found["exponent"] else "decimal")
+        return cls(*_parsed(text))
 
     def __eq__(self, other: object) -> bool:
         return self.nanos == other.nanos if isinstance(other, Quantity) else NotImplemented
@@ -117,6 +108,20 @@ def same(one: str, other: str) -> bool:
         return Quantity.parse(one) == Quantity.parse(other)
     except InvalidQuantityError:
         return one == other
+
+
+@lru_cache(maxsize=1024)  # the same few are read again and again
+def _parsed(text: str) -> tuple[int, Form]:
+    found = _TEXT.fullmatch(text) if len(text) <= MAX_TEXT else None
+    if found is None or not (found["whole"] or found["part"]):
+        raise InvalidQuantityError(_complaint(text))
+    suffix = found["suffix"] or ""
+    digits = int((found["whole"] or "") + (found["part"] or ""))
+    places = len(found["part"] or "")
+    if suffix in _BINARY:
+        return _nanos(digits * 1024 ** _BINARY[suffix], -places, text), "binary"
+    power = int(found["exponent"]) if found["exponent"] else _DECIMAL[suffix]
+    return _nanos(digits, power - places, text), "exponent" if found["exponent"] else "decimal"
 
 
 def _text(value: object) -> str:

@@ -122,7 +122,7 @@ class Round:
         return Renew(namespace, fenced(quota, known.quota_uid))
 
     def _claim(self) -> Claim:
-        return Claim(desired(self.organization, self.template, None, operation_id=self._operation_id).claim)
+        return Claim(self._desired()[0].claim)
 
     def _remove(self, key: Key, live: Manifest, why: str) -> Remove:
         return Remove(key, self._namespace, live["metadata"]["uid"], why)
@@ -144,11 +144,20 @@ class Round:
         return labels.get(MANAGED_BY) == MANAGER and labels.get(ORG_ID) == str(self.organization.uid)
 
     def _desired(self) -> tuple[Desired, Condition | None]:
-        quota, condition = None, None
+        draft = self.seen.draft
+        if draft.drawn is None or draft.organization is not self.organization or draft.template is not self.template:
+            draft.drawn, draft.complaint = self._draw()
+            draft.organization, draft.template = self.organization, self.template
+        if draft.complaint is None:
+            return draft.drawn, None
+        return draft.drawn, self._condition(ConditionKind.QUOTA_INVALID, "Unreadable", draft.complaint)
+
+    def _draw(self) -> tuple[Desired, str | None]:
+        quota, complaint = None, None
         try:
             quota = Quota.read(self.organization.quota)
         except InvalidQuantityError as error:
-            condition = self._condition(ConditionKind.QUOTA_INVALID, "Unreadable", str(error))
+            complaint = str(error)
         made = desired(
             self.organization,
             self.template,
@@ -157,7 +166,7 @@ class Round:
             cordoned=self.organization.state is State.SUSPENDED,
             isolated=self.organization.state is State.OFFBOARDING,
         )
-        return made, condition
+        return made, complaint
 
     # what is written down
 

@@ -161,11 +161,15 @@ class _Work(Round):
 
     def _name(self, wanted: Desired) -> Iterator[Step]:
         live = self.seen.namespace
-        if live is not None and not (found := compare(wanted.namespace, live)).same:
+        if live is None or self.seen.stands(fenced(wanted.namespace, live["metadata"]["uid"])):
+            return
+        if not (found := compare(wanted.namespace, live)).same:
             yield Apply(fenced(wanted.namespace, live["metadata"]["uid"]), found.why)
 
     def _fence(self, wanted: Desired) -> Iterator[Step]:
         for manifest in self._looked_at(wanted.behind_the_gate):
+            if self.seen.stands(manifest):
+                continue
             live = self._live(key_of(manifest))
             found = compare(manifest, live)
             if live is not None and any(each.replace for each in found.differences):
@@ -196,8 +200,7 @@ class _Work(Round):
         free = Key("RoleBinding", ADMIN) not in ours
         name = right[0].name if right else ADMIN if free else other_binding_name(wanted["roleRef"]["name"])
         manifest = renamed(wanted, name)
-        found = compare(manifest, ours.get(key_of(manifest)))
-        if not found.same:
+        if not self.seen.stands(manifest) and not (found := compare(manifest, ours.get(key_of(manifest)))).same:
             yield Apply(manifest, found.why)
         for key, live in ours.items():
             if key != key_of(manifest):

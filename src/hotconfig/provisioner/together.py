@@ -11,13 +11,23 @@ from hotconfig.core.errors import HotConfigError, RetryableError
 
 T = TypeVar("T")
 
+OnSent = Callable[[], None]
+"""To be called when a request has left."""
 
-async def side_by_side(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+
+async def side_by_side(
+    calls: Sequence[Callable[[], Awaitable[T]]], *, ahead: Callable[[OnSent], Awaitable[T]] | None = None
+) -> list[T]:
     """Do all of them at once; every one is tried, even if another fails. Answers come in their order.
+
+    ``ahead`` has the way to itself: the others begin when it says that its request has left, or is over. Its answer
+    comes first.
 
     Raises:
         HotConfigError: one of them failed: the one that time does not heal, if there is such a one.
     """
+    if ahead is None and len(calls) == 1:
+        return [await calls[0]()]
     answers: dict[int, T] = {}
     errors: list[HotConfigError] = []
 
@@ -27,9 +37,19 @@ async def side_by_side(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
         except HotConfigError as error:
             errors.append(error)
 
+    async def first(call: Callable[[OnSent], Awaitable[T]], sent: anyio.Event) -> None:
+        try:
+            await one(-1, lambda: call(sent.set))
+        finally:
+            sent.set()
+
     async with anyio.create_task_group() as tasks:
+        if ahead is not None:
+            sent = anyio.Event()
+            tasks.start_soon(first, ahead, sent)
+            await sent.wait()
         for place, call in enumerate(calls):
             tasks.start_soon(one, place, call)
     if errors:
         raise min(errors, key=lambda error: isinstance(error, RetryableError))
-    return [answers[place] for place in range(len(calls))]
+    return [answers[place] for place in sorted(answers)]

@@ -21,7 +21,7 @@ from hotconfig.provisioner.drift import overused
 from hotconfig.provisioner.errors import LeaseLostError
 from hotconfig.provisioner.failures import after_failure
 from hotconfig.provisioner.model import Lease, Organization, Progress
-from hotconfig.provisioner.observation import Apply, Enforce, Known, Observation, Remove, Step
+from hotconfig.provisioner.observation import Answer, Apply, Enforce, Known, Observation, Remove, Step
 from hotconfig.provisioner.progress import Tell, news, nobody, told
 from hotconfig.provisioner.rounds import Decision
 from hotconfig.provisioner.rows import TenantRows
@@ -61,6 +61,12 @@ class _Round:
     tell: Tell
     repairs: list[str] = field(default_factory=list[str])
     deleted: bool = False
+
+    def learn(self, step: Step, answer: Answer) -> None:
+        self.tell(told(step))
+        self.seen = self.seen.after(step, answer)
+        if isinstance(step, Apply | Enforce | Remove):
+            self.repairs.append(f"{_named(step)} {step.why}")
 
     def worked(self) -> Worked:
         quota = (self.seen.objects or {}).get(Key("ResourceQuota", QUOTA))
@@ -158,13 +164,8 @@ class Worker:
     async def _carry_out(self, now: _Round, decision: Decision) -> None:
         if not decision.steps:
             return
-        answers = await self.hands.carry_out(now.organization, decision.steps)
-        for step, answer in zip(decision.steps, answers, strict=True):
-            now.tell(told(step))
-            now.seen = now.seen.after(step, answer)
+        await self.hands.carry_out(now.organization, decision.steps, now.learn)
         now.deleted |= decision.deletes
-        repairs = (step for step in decision.steps if isinstance(step, Apply | Enforce | Remove))
-        now.repairs += [f"{_named(step)} {step.why}" for step in repairs]
 
     async def _record(self, now: _Round, progress: Progress) -> bool:
         operation = now.organization.operation

@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import ssl
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from os import PathLike, fspath
 from pathlib import Path
@@ -60,6 +60,8 @@ _VERSIONS: Final[Mapping[str, str]] = {
     "ValidatingAdmissionPolicy": "admissionregistration.k8s.io/v1",
     "ValidatingAdmissionPolicyBinding": "admissionregistration.k8s.io/v1",
 }
+_SENT: Final = "http11.send_request_body.complete"
+"""As httpcore's extension ``trace`` calls it. It may not come: whoever waits for it also waits for the end."""
 _APPLY: Final = "application/apply-patch+yaml"
 _JSON: Final = "application/json"
 _REVIEWS: Final = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -106,12 +108,15 @@ class KubernetesClient:
         path = _path(manifest["kind"], asked.namespace)
         return await self._call(asked, "POST", path, params=params, body=manifest, headers=_headers(impersonate))
 
-    async def apply(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
+    async def apply(
+        self, manifest: Manifest, *, dry_run: bool = False, on_sent: Callable[[], None] | None = None
+    ) -> Manifest:
         """Server-side apply; see the port."""
         asked = _asked("patch", manifest, applies=True)
         params = {"fieldManager": MANAGER, "force": "true", **_dry(dry_run=dry_run)}
         path = _path(manifest["kind"], asked.namespace, asked.name)
-        return await self._call(asked, "PATCH", path, params=params, body=manifest, headers={"Content-Type": _APPLY})
+        typed = {"Content-Type": _APPLY}
+        return await self._call(asked, "PATCH", path, params=params, body=manifest, headers=typed, on_sent=on_sent)
 
     async def get(
         self, kind: str, name: str, *, namespace: str | None, impersonate: Impersonation | None = None
@@ -199,6 +204,7 @@ class KubernetesClient:
         params: Mapping[str, str] | None = None,
         body: Manifest | None = None,
         headers: Any = None,
+        on_sent: Callable[[], None] | None = None,
     ) -> dict[str, Any]:
         content = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         typed = httpx2.Headers({"Content-Type": _JSON, "Accept": _JSON} if content else {"Accept": _JSON})
@@ -207,7 +213,9 @@ class KubernetesClient:
             sent["Content-Type"] = headers["Content-Type"]
         async with self._translated(asked):
             with anyio.fail_after(self._call_timeout_s):
-                response = await self._http.request(method, path, params=params, content=content, headers=sent)
+                response = await self._http.request(
+                    method, path, params=params, content=content, headers=sent, extensions=_traced(on_sent)
+                )
         if response.is_success:
             return _decoded(response, asked)
         raise error_of(asked, Said(response.status_code, _body(response), response.headers.get("Retry-After")))
@@ -311,6 +319,18 @@ def _path(kind: str, namespace: str | None, name: str = "") -> str:
     root = f"/apis/{version}" if "/" in version else f"/api/{version}"
     inside = f"/namespaces/{namespace}" if namespace else ""
     return f"{root}{inside}/{_PLURALS[kind]}{f'/{name}' if name else ''}"
+
+
+def _traced(on_sent: Callable[[], None] | None) -> dict[str, Any] | None:
+    """What makes httpx tell that a request has left."""
+    if on_sent is None:
+        return None
+
+    async def trace(event: str, _info: Mapping[str, Any]) -> None:
+        if event == _SENT:
+            on_sent()
+
+    return {"trace": trace}
 
 
 def _dry(*, dry_run: bool) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -68,8 +68,10 @@ class KubernetesPort(Protocol):
         """POST. With ``dry_run`` the server does everything but keep it."""
         ...
 
-    async def apply(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
-        """Server-side apply; see obligation 4."""
+    async def apply(
+        self, manifest: Manifest, *, dry_run: bool = False, on_sent: Callable[[], None] | None = None
+    ) -> Manifest:
+        """Server-side apply; see obligation 4. ``on_sent`` is called when the request has left, if that can be told."""
         ...
 
     async def get(
