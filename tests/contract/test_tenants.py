@@ -424,12 +424,12 @@ async def test_everything_a_worker_records_is_read_back(rows: TenantRows) -> Non
 
 async def test_what_a_worker_says_of_a_step_stands_beside_what_it_changed(rows: TenantRows) -> None:
     made = (await create(rows)).organization
-    progress = Progress(namespace_uid="uid-2", event="repaired", detail={"objects": ["Namespace org-acme"]}, by="worker")
+    progress = Progress(namespace_uid="uid-2", event="repaired", detail={"objects": ["Namespace"]}, by="worker")
     found = await rows.record(made, LEASE.owner, progress)
     await rows.record(found, LEASE.owner, replace(progress, detail={"objects": ["ResourceQuota"]}))
     (nothing_changed, changed, _) = await rows.history("acme")
     assert (changed.event, changed.by) == ("repaired", "worker")
-    assert changed.detail == {"objects": ["Namespace org-acme"], "namespace_uid": {"old": None, "new": "uid-2"}}
+    assert changed.detail == {"objects": ["Namespace"], "namespace_uid": {"old": None, "new": "uid-2"}}
     assert nothing_changed.detail == {"objects": ["ResourceQuota"]}
 
 
