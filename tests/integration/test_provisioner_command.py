@@ -77,6 +77,29 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("hotconfig-provisioner ")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["create", "acme"], "the following arguments are required: --name, --owner. See hotconfig-provisioner create"),
+        (["lits"], "invalid choice: 'lits'"),
+        ([], "the following arguments are required: command. See hotconfig-provisioner --help."),
+        ([*CREATE, "--wait", "long"], "argument --wait: invalid float value: 'long'"),
+        (["list", "--schem", "x"], "unrecognized arguments: --schem x"),
+    ],
+)
+def test_what_is_wrong_with_the_words_is_told_as_every_error(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(words) == 2
+    text = capsys.readouterr().err
+    assert text.startswith("hotconfig-provisioner: ")
+    assert said in text
+    assert run([*words, "--json"]) == 2
+    error = json.loads(capsys.readouterr().err)["error"]
+    assert error["type"] == "UsageError"
+    assert said in error["message"]
+
+
 def test_purging_without_the_purgers_identity_is_refused_before_anything_is_stored(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,8 +8,9 @@ import os
 import socket
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
+from hotconfig.core.errors import UsageError
 from hotconfig.provisioner.asking import MAX_BY
 from hotconfig.provisioner.model import Adoption
 from hotconfig.provisioner.template import TENANT_ADMIN
@@ -26,11 +27,21 @@ CHANGING: Final = {
 }
 
 
-def parser() -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """Raises what is wrong with the words, rather than to print it and to exit: it may have to be JSON."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and where it says how it would be right.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(f"{message}. See {self.prog} --help.")
+
+
+def parser() -> Parser:
     """The command line. The environment is read now."""
-    made = argparse.ArgumentParser(
-        "hotconfig-provisioner", description="Tenants across PostgreSQL and Kubernetes.", allow_abbrev=False
-    )
+    made = Parser("hotconfig-provisioner", description="Tenants across PostgreSQL and Kubernetes.", allow_abbrev=False)
     made.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     _add_common(made, is_top=True)
     commands = made.add_subparsers(dest="command", required=True)

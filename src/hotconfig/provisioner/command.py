@@ -52,10 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code comes back."""
-    args = parser().parse_args(arguments)
-    if args.command == "manifests":
-        return _print(args)
+    words = sys.argv[1:] if arguments is None else arguments
+    args = argparse.Namespace(json="--json" in words)
     try:
+        parser().parse_args(words, args)
+        if args.command == "manifests":
+            return _print(args)
         if args.command == "doctor":
             return anyio.run(_doctor, args)
         return anyio.run(_carry_out, args)
