@@ -147,7 +147,9 @@ class Law(RuleBasedStateMachine):
         assert after == before
 
     def load(self, loaded: Loaded) -> None:
-        self.may_rewind = not (loaded.known or loaded.in_recovery)
+        at = self.followed.head.revision if self.followed.head is not None else 0
+        # A standby that has the revision, or a later one, and not its digest, is not merely behind.
+        self.may_rewind = not loaded.known and (not loaded.in_recovery or loaded.head.revision >= at)
         owed, told = self.followed.rewound, len(self.told)
         self.line.load(loaded)
         assert all(change.rewound <= (self.may_rewind or owed) for change in self.told[told:])
