@@ -38,6 +38,7 @@ from hotconfig.core.errors import InvalidValueError, SecretValueError
 from hotconfig.core.text import ESCAPE, TextRules
 from hotconfig.core.text.limits import text_fault
 from hotconfig.core.text.same import same_value
+from hotconfig.core.text.survey import parse_scalar
 
 EXAMPLES = int(os.environ.get("HOTCONFIG_TEXT_EXAMPLES", "25"))
 T = TypeVar("T")
@@ -336,6 +337,7 @@ types = st.sampled_from([one[0] for one in PLAIN + WHOLE] + SPECIAL) | st.recurs
 @example(Literal[Number.ONE, "a"], "1", {})
 @example(StrictBool | None, "true", {})
 @example(Plain | None, "ONE", {"env_parse_enums": True})
+@example(Plain | None, "1", {})
 @example(str | None, "null", {"env_parse_none_str": "null"})
 @example(int, "05", {"strict": True})
 @example(Annotated[list[int], ForceDecode], "[1]", {"enable_decoding": False})
@@ -351,7 +353,13 @@ def test_a_text_means_what_it_means_in_an_environment_variable(
         theirs = _outcome(lambda: getattr(owner(), "x"))  # noqa: B009
     assume(theirs != ("missing",))  # JSON null of a list, dict or model: None for us, "not set" for them
     ours = _outcome(lambda: validated(owner, rules, text))
-    assert _same_outcome(ours, theirs), (ours, theirs)
+    assert _same_outcome(ours, theirs) or (theirs == ("refused",) and _is_a_number_by_name(ours, text)), (ours, theirs)
+
+
+def _is_a_number_by_name(ours: Outcome, text: str) -> bool:
+    """Of a class of names that are texts and numbers, pydantic takes the number for no text; we write it as one."""
+    member = ours[1] if len(ours) > 1 else None
+    return isinstance(member, Enum) and parse_scalar(text) == member.value
 
 
 Outcome = tuple[str] | tuple[str, object]
