@@ -745,6 +745,16 @@ def test_watch_goes_on_while_redis_is_away(cli: Cli, own_valkey: EmbeddedValkey,
     assert [json.loads(line)["revision"] for line in watch.out] == [2]
 
 
+def test_watch_begins_while_redis_is_away(cli: Cli, eventually: Eventually) -> None:
+    cli("set", "ai", "a=0", "--create")
+    with watching(eventually, "--json", "--redis-url", "redis://127.0.0.1:1") as watch:
+        assert "looking into PostgreSQL" in "".join(watch.err)
+        cli("set", "ai", "a=1")
+        eventually(lambda: bool(watch.out), 15, message="PostgreSQL is looked at")
+        assert watch.interrupt() == 130
+    assert [json.loads(line)["revision"] for line in watch.out] == [2]
+
+
 # -- relay ----------------------------------------------------------------------------------------------------------
 
 

@@ -86,15 +86,23 @@ class _Ear:
         self._announced = False
 
     def listen(self) -> None:
-        """Listen for ever; while Redis is away, look into PostgreSQL. At the start Redis has to be there."""
-        subscription = self._open()
+        """Listen for ever; while Redis is away, also at the start, look into PostgreSQL."""
         try:
+            subscription = self._first()
             while True:
                 _survive(self._call, lambda opened=subscription: self._follow(opened))  # type: ignore[misc]
                 subscription.close()
                 subscription = self._reopen()
         except AccessDeniedError as error:
             raise AccessDeniedError(f"{error} To watch {self._whom()} this user needs {self._channels()}") from error
+
+    def _first(self) -> RedisSubscription:
+        try:
+            return self._open()
+        except RetryableError as error:
+            said = self._call.connections.redacted(str(error))
+            self._call.out.urgent(f"{said}; looking into PostgreSQL every {REOPEN_S:g} s until it does; Ctrl-C ends it")
+            return self._reopen()
 
     def _open(self) -> RedisSubscription:
         from hotconfig.redis.subscribe import RedisSubscription  # noqa: PLC0415 - redis is slow to import
