@@ -315,7 +315,13 @@ def test_history_is_newest_first_and_outlives_a_key(cli: Cli) -> None:
         ("insert", None, "0"),
     ]
     assert rows[0]["reason"] == "tidy"
-    assert len(cli("history", "ai", "--limit", "2", "--json").document["changes"]) == 2
+    cut = cli("history", "ai", "--limit", "3", "--json").document
+    assert (len(cut["changes"]), cut["has_older"]) == (3, True)
+    assert cli("history", "ai", "--limit", "4", "--json").document == {
+        "service": "ai",
+        "changes": rows,
+        "has_older": False,
+    }
 
 
 def break_threshold(url: str) -> None:

@@ -196,13 +196,15 @@ def history(
     """Show who changed what, when and why, the newest first. Sensitive values and secrets are not shown."""
     with call.connections.archive() as archive:
         found = find(archive, service)
-        rows = archive.history(service, key=key, limit=limit)
+        rows = archive.history(service, key=key, limit=limit + 1)
         if key is not None and not rows:  # a deleted key still has a history
             found.require(key)
+    has_older, rows = len(rows) > limit, rows[:limit]
     secrets = frozenset(row.key for row in rows if found.schemas.is_secret(row.key))
     rows = [replace(row, sensitive=row.sensitive or row.key in secrets) for row in rows]
     if call.out.as_json:
-        call.out.document({"service": service, "changes": [change_document(row) for row in rows]})
+        changes = [change_document(row) for row in rows]
+        call.out.document({"service": service, "changes": changes, "has_older": has_older})
         return
     call.out.table(
         ("REVISION", "CHANGED", "KEY", "OLD", "NEW", "BY", "REASON"),
@@ -211,8 +213,8 @@ def history(
             for r in rows
         ],
     )
-    if len(rows) == limit:
-        call.out.note(f"there may be older changes: --limit {limit * 5}")
+    if has_older:
+        call.out.note(f"there are older changes: --limit {limit * 5}")
 
 
 def change_document(row: Recorded) -> dict[str, Any]:
