@@ -433,6 +433,31 @@ async def test_what_a_worker_says_of_a_step_stands_beside_what_it_changed(rows: 
     assert nothing_changed.detail == {"objects": ["ResourceQuota"]}
 
 
+@pytest.mark.parametrize("said", ['{"forged": 1}', '{"namespace_uid": "forged"}', "[1]", "null", "no json"])
+async def test_only_a_worker_says_more_of_a_step(rows: TenantRows, desk: Desk, said: str) -> None:
+    await create(rows)
+    row = "SELECT detail FROM hotconfig.organization_history ORDER BY number DESC LIMIT 1"
+    with psycopg.connect(desk.url, autocommit=True) as session:
+        session.execute("SELECT set_config('hotconfig.detail', %s, false)", [said])
+        session.execute("SELECT hotconfig.protect_organization('acme', true, 'eve', NULL)")
+        assert session.execute(row).fetchone() == ({"deletion_protected": {"old": False, "new": True}},)
+        session.execute("SELECT set_config('hotconfig.detail', %s, false)", [said])
+        session.execute("UPDATE hotconfig.organizations SET namespace_uid = 'uid-3'")  # by the tables' owner alone
+        (detail,) = session.execute(row).fetchone() or ({},)
+    assert isinstance(detail, dict)
+    assert detail["namespace_uid"] == {"old": None, "new": "uid-3"}
+
+
+async def test_what_a_worker_says_is_kept_where_the_trigger_is_missing(rows: TenantRows, desk: Desk) -> None:
+    made = (await create(rows)).organization
+    desk.run("ALTER TABLE hotconfig.organizations DISABLE TRIGGER record_organization_change")
+    progress = Progress(namespace_uid="uid-2", event="repaired", detail={"objects": ["Namespace"]}, by="worker")
+    await rows.record(made, LEASE.owner, progress)
+    assert [(each.event, each.detail) for each in (await rows.history("acme"))[:1]] == [
+        ("repaired", {"objects": ["Namespace"]})
+    ]
+
+
 async def test_what_was_asked_for_meanwhile_is_due_at_once(rows: TenantRows, desk: Desk) -> None:
     await activate(rows)
     (held,) = await rows.lease(LEASE, slug="acme")

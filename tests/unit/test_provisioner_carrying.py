@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any, cast
 from uuid import uuid4
 
 import anyio
@@ -18,6 +18,7 @@ from hotconfig.provisioner.kubernetes.port import KubernetesPort, Manifest
 from hotconfig.provisioner.model import Organization, QuotaTexts, State
 from hotconfig.provisioner.observation import Answer, Apply, Enforce, FillStatus, Step
 from hotconfig.provisioner.template import TenantTemplate
+from hotconfig.provisioner.together import AHEAD_S
 
 pytestmark = pytest.mark.anyio
 
@@ -91,6 +92,7 @@ class Made(Overtaken):
     is_overtaken: bool = False
     refused: str = ""
     leaves: bool = True
+    tells_sent: bool = True
 
     async def apply(self, manifest: Manifest, *, on_sent: Callable[[], None] | None = None) -> Manifest:
         name = manifest["metadata"]["name"]
@@ -124,10 +126,39 @@ async def test_the_quota_leaves_before_other_fences_are_made_ready_and_they_do_n
     assert {id(step) for step, _ in learnt} == {id(step) for step in (ENFORCE, *OTHERS)}
 
 
-async def test_a_port_that_cannot_tell_when_a_request_left_has_the_others_wait_for_its_answer() -> None:
-    kube = Made([], leaves=False)
+async def test_where_the_request_does_not_leave_the_others_wait_for_a_moment_alone() -> None:
+    kube = Made([quota("1")], leaves=False, call_s=4 * AHEAD_S)
     assert len(await carried_out(kube, ENFORCE, *OTHERS)) == 3
-    assert kube.asked[2] == "PUT 1"
+    assert kube.asked.index("APPLY one") < kube.asked.index("PUT 1")
+
+
+async def test_a_port_that_cannot_tell_is_asked_for_all_at_once() -> None:
+    class Silent(Made):
+        async def apply(self, manifest: Manifest) -> Manifest:  # type: ignore[override]  # as ports are declared
+            return await super().apply(manifest)
+
+    kube = Silent([], tells_sent=False, call_s=0.001)
+    assert len(await carried_out(kube, ENFORCE, *OTHERS)) == 3
+    assert {"APPLY hotconfig-quota", "APPLY one", "APPLY two"} == set(kube.asked[:3])
+
+
+async def test_a_gate_that_is_shut_does_not_wait_for_the_quota() -> None:
+    gate = Apply({"kind": "RoleBinding", "metadata": {"name": "gate", "namespace": "org-acme"}, "subjects": []})
+    kube = Made([], leaves=False, call_s=0.001)
+    assert len(await carried_out(kube, gate, ENFORCE)) == 2
+    assert set(kube.asked[:2]) == {"APPLY gate", "APPLY hotconfig-quota"}
+
+
+async def test_a_port_that_changes_what_it_is_given_does_not_change_what_is_wanted() -> None:
+    class Careless(Made):
+        async def apply(self, manifest: Any, *, on_sent: Callable[[], None] | None = None) -> Manifest:
+            made = await super().apply(manifest, on_sent=on_sent)
+            manifest["spec"].clear()
+            return {**made, "spec": {}, "status": {}}
+
+    wanted = (Enforce(quota("1")), Apply(fence("one")))
+    await carried_out(Careless([]), *wanted)
+    assert [each.manifest for each in wanted] == [quota("1"), fence("one")]
 
 
 @pytest.mark.parametrize("leaves", [True, False])

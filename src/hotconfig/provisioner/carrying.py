@@ -6,9 +6,10 @@ Owns which identity makes which call. Decides nothing, and writes no row.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import anyio
 
@@ -19,7 +20,7 @@ from hotconfig.provisioner.errors import (
     KubernetesExistsError,
     KubernetesNotFoundError,
 )
-from hotconfig.provisioner.kubernetes.port import KubernetesPort, Manifest
+from hotconfig.provisioner.kubernetes.port import KubernetesPort, Manifest, TellingPort
 from hotconfig.provisioner.model import Organization
 from hotconfig.provisioner.names import group_of
 from hotconfig.provisioner.observation import (
@@ -62,9 +63,10 @@ class Hands:
     async def carry_out(
         self, organization: Organization, steps: Sequence[Step], learn: Callable[[Step, Answer], None]
     ) -> None:
-        """Do all of them, side by side; every one is tried, even if another fails. ``learn`` hears of each answer.
+        """Do all of them, side by side; every one is tried, even if another fails.
 
-        What takes two round trips leaves before the rest is made ready: everything waits for it.
+        ``learn`` hears of each answer when it comes; it must not raise. What takes two round trips leaves before the
+        rest is made ready, since everything waits for it; unless the gate is among the rest, which may be to be shut.
 
         Raises:
             HotConfigError: one of them failed: the one that time does not heal, if there is such a one.
@@ -73,9 +75,16 @@ class Hands:
         async def one(step: Step, on_sent: OnSent | None = None) -> None:
             learn(step, await self._do(organization, step, on_sent))
 
-        longest = next((step for step in steps if isinstance(step, Enforce)), None)
+        longest = self._longest(steps)
         calls = [partial(one, step) for step in steps if step is not longest]
         await side_by_side(calls, ahead=None if longest is None else partial(one, longest))
+
+    def _longest(self, steps: Sequence[Step]) -> Enforce | None:
+        """What to begin with; None where the port cannot tell when that has left."""
+        touches_gate = any(isinstance(step, Apply) and step.manifest["kind"] == "RoleBinding" for step in steps)
+        if touches_gate or not getattr(self.kube, "tells_sent", False):
+            return None
+        return next((step for step in steps if isinstance(step, Enforce)), None)
 
     async def look(self, namespace: str) -> Seen:
         """The namespace and all in it that a tenant is made of, in one round trip."""
@@ -93,7 +102,9 @@ class Hands:
     async def renew(self, namespace: Manifest, quota: Manifest) -> Seen | None:
         """Apply both, fenced; None if one of them is not what it was."""
         try:
-            space, *inside = await side_by_side([partial(self.kube.apply, each) for each in (namespace, quota)])
+            space, *inside = await side_by_side(
+                [partial(self.kube.apply, deepcopy(each)) for each in (namespace, quota)]
+            )
         except (KubernetesConflictError, KubernetesNotFoundError):
             return None
         return Seen(space, inside)
@@ -120,7 +131,7 @@ class Hands:
             case Claim(manifest=manifest):
                 return await self._claim(manifest)
             case Apply(manifest=manifest):
-                return await self.kube.apply(manifest)
+                return await self.kube.apply(deepcopy(manifest))
             case Enforce(manifest=manifest):
                 return await self._enforce(manifest, on_sent)
             case FillStatus(manifest=manifest):
@@ -143,7 +154,11 @@ class Hands:
 
     async def _enforce(self, manifest: Manifest, on_sent: OnSent | None) -> Manifest:
         begun = anyio.current_time()
-        quota = await self.kube.apply(manifest, on_sent=on_sent)
+        ours = deepcopy(manifest)  # what is wanted is held against what comes back: a port shall not change it
+        if on_sent is None:
+            quota = await self.kube.apply(ours)
+        else:
+            quota = await cast("TellingPort", self.kube).apply(ours, on_sent=on_sent)
         if in_force(quota):
             return quota
         filled = with_status(quota)

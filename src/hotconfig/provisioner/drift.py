@@ -165,7 +165,8 @@ def _policy(wanted: Manifest, live: Manifest) -> Iterator[Difference | str]:
     want, have = part(wanted, "spec"), part(live, "spec")
     if (want.get("podSelector") or {}) != (have.get("podSelector") or {}):
         yield Difference("spec.podSelector", "differs", weakens=True)
-    if set(want["policyTypes"]) != set(have.get("policyTypes") or []):
+    types: object = have.get("policyTypes")
+    if not isinstance(types, list) or set(want["policyTypes"]) != set(map(str, cast("list[object]", types))):
         yield Difference("spec.policyTypes", "differ", weakens=True)
     for name in ("ingress", "egress"):
         if (want.get(name) or []) == (have.get(name) or []):

@@ -62,11 +62,10 @@ class _Round:
     repairs: list[str] = field(default_factory=list[str])
     deleted: bool = False
 
-    def learn(self, step: Step, answer: Answer) -> None:
-        self.tell(told(step))
-        self.seen = self.seen.after(step, answer)
+    def carried_out(self, step: Step) -> None:
         if isinstance(step, Apply | Enforce | Remove):
             self.repairs.append(f"{_named(step)} {step.why}")
+        self.tell(told(step))
 
     def worked(self) -> Worked:
         quota = (self.seen.objects or {}).get(Key("ResourceQuota", QUOTA))
@@ -132,7 +131,7 @@ class Worker:
                 pass
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True):  # else nobody could go on before it runs out
-                await self.rows.release(organization.slug, lease.owner)
+                await self._let_go(now)
             raise
         self.memory.keep(organization.slug, now.seen.uids())
         return now.worked()
@@ -154,6 +153,13 @@ class Worker:
             await self.rows.release(now.organization.slug, now.lease.owner)
         return not decision.steps
 
+    async def _let_go(self, now: _Round) -> None:
+        """In the middle of a round; of what was repaired by then the history says so."""
+        if now.was_settled and now.repairs:
+            await self._record(now, Progress(release=True))
+        else:
+            await self.rows.release(now.organization.slug, now.lease.owner)
+
     async def _keep(self, now: _Round) -> None:
         if anyio.current_time() - now.kept_at < self.lease_s / 3:
             return
@@ -164,7 +170,18 @@ class Worker:
     async def _carry_out(self, now: _Round, decision: Decision) -> None:
         if not decision.steps:
             return
-        await self.hands.carry_out(now.organization, decision.steps, now.learn)
+        answered: list[Step] = []
+
+        def learn(step: Step, answer: Answer) -> None:
+            answered.append(step)
+            now.seen = now.seen.after(step, answer)
+
+        try:
+            await self.hands.carry_out(now.organization, decision.steps, learn)
+        finally:  # also what was done before another one failed, in the order of the steps
+            for step in decision.steps:
+                if any(step is each for each in answered):
+                    now.carried_out(step)
         now.deleted |= decision.deletes
 
     async def _record(self, now: _Round, progress: Progress) -> bool:

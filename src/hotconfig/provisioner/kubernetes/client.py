@@ -73,6 +73,8 @@ class KubernetesClient:
     Every call ends within ``call_timeout_s`` seconds. Any task of one event loop may call, on asyncio and trio.
     """
 
+    tells_sent: bool = True
+
     def __init__(
         self,
         kubeconfig: str | PathLike[str] | None = None,

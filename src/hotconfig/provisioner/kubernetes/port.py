@@ -51,7 +51,8 @@ class KubernetesPort(Protocol):
        less than there was without an error; an empty answer means that there is none.
     7. ``delete`` always carries the UID as a precondition.
     8. No message, log line or ``repr`` holds a token, a key, or the content of a Secret.
-    9. HTTP/1.1 alone. Any task may call, any number at once, on asyncio and trio; ``open`` makes connections ahead.
+    9. Arguments are not changed.
+    10. HTTP/1.1 alone. Any task may call, any number at once, on asyncio and trio; ``open`` makes connections ahead.
     """
 
     async def open(self) -> None:
@@ -68,10 +69,8 @@ class KubernetesPort(Protocol):
         """POST. With ``dry_run`` the server does everything but keep it."""
         ...
 
-    async def apply(
-        self, manifest: Manifest, *, dry_run: bool = False, on_sent: Callable[[], None] | None = None
-    ) -> Manifest:
-        """Server-side apply; see obligation 4. ``on_sent`` is called when the request has left, if that can be told."""
+    async def apply(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
+        """Server-side apply; see obligation 4."""
         ...
 
     async def get(
@@ -107,4 +106,20 @@ class KubernetesPort(Protocol):
 
     async def close(self) -> None:
         """Let go of the connections."""
+        ...
+
+
+class TellingPort(KubernetesPort, Protocol):
+    """A port that can tell when a request has left, so that others need not be made ready before.
+
+    A port need not: without ``tells_sent`` all requests of a step are made at once.
+    """
+
+    tells_sent: bool
+    """True."""
+
+    async def apply(
+        self, manifest: Manifest, *, dry_run: bool = False, on_sent: Callable[[], None] | None = None
+    ) -> Manifest:
+        """``on_sent`` is called when the request has left, in the event loop."""
         ...

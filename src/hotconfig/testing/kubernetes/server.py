@@ -36,9 +36,9 @@ class _Punctual(selectors.DefaultSelector):
     """
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        waiting = self.fileno()
-        if timeout and timeout > 0 and waiting < _MOST_SELECTED:
-            select.select([waiting], [], [], timeout)
+        number = getattr(self, "fileno", None)  # not every system's selector has one
+        if timeout and timeout > 0 and number is not None and number() < _MOST_SELECTED:
+            select.select([number()], [], [], timeout)
             timeout = 0
         return super().select(timeout)
 
