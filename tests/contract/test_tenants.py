@@ -307,6 +307,18 @@ async def test_writers_by_hand_and_by_request_do_not_block_each_other_for_good(r
     assert desk.broken("k8s") is None
 
 
+async def test_a_quota_that_changes_in_the_transaction_that_makes_its_tenant_is_carried_out(desk: Desk) -> None:
+    with psycopg.connect(desk.url) as session:
+        (made,) = session.execute(
+            "SELECT hotconfig.create_organization('acme', 'Acme', 'a@acme.example', ARRAY['quota_cpu', 'quota_memory'],"
+            " ARRAY['1', '1Gi'], false, 'key', 'hash', '{}', 'ann', NULL, 'worker-1', 60)"
+        ).fetchone() or ({},)
+        session.execute("UPDATE hotconfig.service_configs SET value = '2' WHERE key = 'quota_cpu'")
+    ((generation, due),) = desk.run("SELECT generation, next_attempt_at <= now() FROM hotconfig.organizations")
+    assert made["operation"]["generation"] == made["organization"]["generation"] == 1
+    assert (generation, due) == (2, True)
+
+
 async def test_a_tenant_is_read_without_reading_the_others(desk: Desk, any_migrated_url: str) -> None:
     desk.run(
         "INSERT INTO hotconfig.organizations (id, name, owner_email)"

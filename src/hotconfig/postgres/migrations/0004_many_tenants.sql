@@ -1,4 +1,4 @@
--- Tenants are read and purged at the same cost however many there are; a step is one line of their history.
+-- Tenants are read and purged at the same cost however many there are, and made at less; a step is one line of history.
 --
 -- Functions are replaced under their names, so whoever may call them still may, and older programs go on working.
 
@@ -12,6 +12,76 @@ AS $$
                 AND s.key IN ('quota_cpu', 'quota_memory', 'quota_storage')),
         'operation', (SELECT to_jsonb(p) FROM organization_operations p WHERE p.id = o.operation_id))
     FROM organizations o WHERE o.id = p_id
+$$;
+
+-- An organization is made with all of its quota: nobody has it yet who would have to be told of each key.
+CREATE OR REPLACE FUNCTION notice_quota() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
+AS $$
+BEGIN
+    IF current_setting('hotconfig.creating', true) = NEW.organization_id THEN RETURN NULL; END IF;
+    UPDATE organizations SET generation = generation + 1, next_attempt_at = now()
+    WHERE id = NEW.organization_id AND state IN ('requested', 'provisioning', 'active', 'suspended', 'offboarding');
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION create_organization(
+    p_id text, p_name text, p_owner_email text, p_keys text[], p_values text[], p_deletion_protected boolean,
+    p_idempotency_key text, p_hash text, p_request jsonb, p_by text, p_reason text,
+    p_owner text DEFAULT NULL, p_lease_s double precision DEFAULT 0
+) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
+AS $$
+DECLARE
+    v_operation  uuid := gen_random_uuid();
+    v_state      text := CASE WHEN p_owner IS NULL THEN 'requested' ELSE 'provisioning' END;
+    v_known      jsonb := find_operation(p_idempotency_key, p_hash, 'create', p_id);
+    v_there      organizations;
+    v_generation bigint;
+    v_set        text;
+BEGIN
+    IF v_known IS NOT NULL THEN RETURN v_known; END IF;
+    v_set := sign_history('create', p_by, p_reason);
+    INSERT INTO organizations AS o (id, name, owner_email, state, namespace, operation_id, generation, next_attempt_at,
+        lease_owner, lease_until, deletion_protected)
+    VALUES (p_id, p_name, p_owner_email, v_state, 'org-' || p_id, v_operation, 1, now(), p_owner,
+        CASE WHEN p_owner IS NOT NULL THEN now() + make_interval(secs => p_lease_s) END, p_deletion_protected)
+    -- A name is free again when its quarantine is over; another tenant, so everything anew.
+    ON CONFLICT (id) DO UPDATE SET
+        uid = gen_random_uuid(), name = excluded.name, owner_email = excluded.owner_email, state = excluded.state,
+        namespace_uid = NULL, generation = o.generation + 1, operation_id = excluded.operation_id, attempts = 0,
+        next_attempt_at = now(), lease_owner = excluded.lease_owner, lease_until = excluded.lease_until,
+        conditions = '[]', isolation_receipt = NULL, deletion_protected = excluded.deletion_protected,
+        purge_after = NULL, deleted_at = NULL, quarantine_until = NULL, created_at = now()
+    WHERE o.state = 'deleted' AND o.quarantine_until <= now()
+    RETURNING o.generation INTO v_generation;
+    IF NOT FOUND THEN
+        -- Whoever was first may have been the same request.
+        v_known := find_operation(p_idempotency_key, p_hash, 'create', p_id);
+        IF v_known IS NOT NULL THEN RETURN v_known; END IF;
+        SELECT * INTO v_there FROM organizations WHERE id = p_id;
+        IF v_there.state = 'deleted' THEN
+            RAISE EXCEPTION 'the name "%" is in quarantine until %', p_id, utc_text(v_there.quarantine_until)
+                USING ERRCODE = 'HC005';
+        END IF;
+        RAISE EXCEPTION 'the name "%" is taken: organization is %', p_id, v_there.state USING ERRCODE = 'HC004';
+    END IF;
+    INSERT INTO organization_operations (id, organization_id, kind, idempotency_key, request_hash, request, state,
+        generation, requested_by, reason)
+    VALUES (v_operation, p_id, 'create', p_idempotency_key, p_hash, p_request,
+        CASE WHEN p_owner IS NULL THEN 'pending' ELSE 'running' END, v_generation, p_by, p_reason)
+    ON CONFLICT (idempotency_key) DO NOTHING;
+    IF NOT FOUND THEN
+        -- The same key for another name, at the same time: find_operation says so, and all of this is undone.
+        RETURN find_operation(p_idempotency_key, p_hash, 'create', p_id);
+    END IF;
+    v_set := set_config('hotconfig.creating', p_id, true);
+    PERFORM write_config('k8s', p_keys, p_values, array_fill(false, ARRAY[cardinality(p_keys)]),
+        array_fill(false, ARRAY[cardinality(p_keys)]), p_by, p_reason, NULL, v_operation, false, p_id);
+    v_set := set_config('hotconfig.creating', '', true) || sign_history(NULL, NULL, NULL);
+    RETURN operation_json(v_operation, true);
+END
 $$;
 
 -- One line of history for one step: what a worker says of it stands beside what changed. Only record_step says something.
