@@ -15,7 +15,8 @@ import pytest
 from pydantic import BaseModel
 
 import hotconfig
-from tests.faults.running import PATIENCE_S, ROOT, environment, free_port, python, running
+from tests.faults.running import PATIENCE_S, ROOT, environment, python, running
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 PAGE = ROOT / "docs" / "frameworks.md"

@@ -12,7 +12,8 @@ import pytest
 from pydantic import BaseModel
 
 import hotconfig
-from tests.faults.running import PATIENCE_S, Log, complaints, environment, free_port, python, running
+from tests.faults.running import PATIENCE_S, Log, complaints, environment, python, running
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 

@@ -15,6 +15,7 @@ from hotconfig.core.errors import (
     RedisUnavailableError,
 )
 from hotconfig.core.ports import Confirmed, Event, Message, Pong
+from hotconfig.redis import publish
 from hotconfig.redis.publish import RedisAnnouncer
 from hotconfig.redis.subscribe import RedisSubscription
 from tests.support.fakes import KEYRING, MemoryTruth
@@ -111,6 +112,43 @@ def test_a_subscription_notices_that_its_master_was_demoted_though_it_is_not_cut
             eventually(lambda: hears(Pong()), PATIENCE_S)
     finally:
         subscription.close()
+
+
+def test_a_master_that_was_replaced_and_does_not_know_it_is_left(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after SENTINEL FAILOVER, when the old one says for ten seconds that it is a master."""
+    monkeypatch.setattr(publish, "LOOK_S", 0.0)
+    announcer, truth = RedisAnnouncer(watched.url), MemoryTruth()
+    announcer.announce(truth.commit("ai", Change("threshold", "0.1")), KEYRING)
+    subscription = RedisSubscription.open(watched.url, ["ai"])
+    old = watched.master
+    new = other(watched, old)
+    new.ask("REPLICAOF", "NO", "ONE")
+    for sentinel in watched.sentinels:
+        sentinel.ask("SENTINEL", "REMOVE", MASTER)
+        sentinel.ask("SENTINEL", "MONITOR", MASTER, HOST, new.port, 2)
+        sentinel.ask("SENTINEL", "SET", MASTER, "auth-pass", new.password)
+    assert watched.role(old) == "master"
+
+    def leaves() -> bool:
+        subscription.receive(100)
+        try:
+            subscription.ping()
+        except RedisUnavailableError as error:
+            return f"name {HOST}:{new.port}" in str(error)
+        return False
+
+    eventually(leaves)
+    subscription.close()
+    subscription = RedisSubscription.open(new.url, ["ai"])
+    try:
+        eventually(lambda: Confirmed("config:ai:*") in subscription.receive(10))
+        announcer.announce(truth.commit("ai", Change("threshold", "0.2")), KEYRING)
+        eventually(lambda: Message(b"config:ai:threshold", b"0.2") in subscription.receive(10))
+    finally:
+        subscription.close()
+        announcer.close()
 
 
 def test_an_announcement_at_a_demoted_master_is_made_again_at_the_new_one(watched: Watched) -> None:

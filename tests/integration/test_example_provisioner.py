@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.provisioners import ACME, Site
 from tests.support.waiting import eventually
 
@@ -27,9 +28,7 @@ ANN = {"name": "Acme", "owner_email": "ann@acme.example"}
 @pytest.fixture
 def address(site: Site) -> Generator[str]:
     """Where the example listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environment = os.environ | {
         "HOTCONFIG_DATABASE_URL": site.database_url,
         "KUBECONFIG": str(site.kubeconfig),

@@ -25,7 +25,8 @@ from lightkube.codecs import load_all_yaml
 from hotconfig.postgres.truth import PostgresWriter
 from hotconfig.redis.publish import RedisAnnouncer
 from hotconfig.runtime.publishing import Publisher
-from tests.faults.running import PATIENCE_S, environment, free_port, python, running
+from tests.faults.running import PATIENCE_S, environment, python, running
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import secrets
-import socket
 import ssl
 import subprocess
 from collections.abc import Generator
@@ -18,6 +17,7 @@ from urllib.request import Request, urlopen
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 PROGRAMS: Final = ("etcd", "kube-apiserver", "kube-controller-manager")
@@ -34,12 +34,12 @@ def has_assets() -> bool:
 @contextmanager
 def api_server_of_assets(directory: Path) -> Generator[tuple[str, bytes, str]]:
     """URL, certificate to trust, token of an administrator. Everything ends with the block."""
-    token, port, etcd = secrets.token_hex(16), _free_port(), f"http://127.0.0.1:{_free_port()}"
+    token, port, etcd = secrets.token_hex(16), free_port(), f"http://127.0.0.1:{free_port()}"
     key = _key(directory / "service-account.key")
     with (directory / "tokens.csv").open("w", newline="") as file:
         csv.writer(file).writerow([token, "admin", "admin", "system:masters"])
     with ExitStack() as stack:
-        peer = f"http://127.0.0.1:{_free_port()}"
+        peer = f"http://127.0.0.1:{free_port()}"
         stack.enter_context(
             _program(
                 "etcd",
@@ -103,10 +103,3 @@ def _key(path: Path) -> Path:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()))
     return path
-
-
-def _free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        port: int = server.getsockname()[1]
-        return port

@@ -15,6 +15,7 @@ import pytest
 from psycopg import conninfo
 
 from hotconfig.embedded.account import server_account
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 _CONFIGURATION = """\
@@ -46,7 +47,7 @@ def pooled(url: str, *, pool_size: int = 3) -> Generator[str]:
     """Lend the URL that leads through a new PgBouncer to the server behind ``url``."""
     program, account, parts = pgbouncer_binary(), server_account(), conninfo.conninfo_to_dict(url)
     with tempfile.TemporaryDirectory() as temporary:
-        directory, own = Path(temporary), _free_port()
+        directory, own = Path(temporary), free_port()
         (directory / "users").write_text(f'"{parts["user"]}" "{parts["password"]}"\n')
         settings = {"users": directory / "users", "log": directory / "log", "own": own, "pool": pool_size}
         text = _CONFIGURATION.format(**settings, host=parts["host"], port=parts["port"])
@@ -68,12 +69,6 @@ def pooled(url: str, *, pool_size: int = 3) -> Generator[str]:
         finally:
             process.kill()
             process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _listens(port: int) -> bool:

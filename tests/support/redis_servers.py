@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +18,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tests.support.ports import free_port
 from tests.support.servers import redis_server_binary
 from tests.support.waiting import eventually
 
@@ -26,14 +26,6 @@ HOST = "127.0.0.1"
 PASSWORD = "pass word/@:"
 QUOTED = "pass%20word%2F%40%3A"
 MASTER = "mymaster"
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as bound:
-        bound.bind((HOST, 0))
-        port: int = bound.getsockname()[1]
-        return port
 
 
 class RedisProcess:
@@ -294,7 +286,12 @@ class Cluster:
             lines = node.ask("CLUSTER", "INFO").decode().split()
         except (redis.RedisError, OSError):
             return False
-        return {"cluster_state:ok", "cluster_known_nodes:3"} <= set(lines)
+        return {"cluster_state:ok", "cluster_known_nodes:3"} <= set(lines) and self._reaches_all(node)
+
+    @staticmethod
+    def _reaches_all(node: RedisProcess) -> bool:
+        """Whether what is published there comes to the others: links are made later than the cluster is in order."""
+        return b"disconnected" not in node.ask("CLUSTER", "NODES")
 
     def stop(self) -> None:
         for node in self.nodes:

@@ -18,7 +18,7 @@ from hotconfig.core.errors import ConfigurationError, HotConfigError, RedisUnava
 from hotconfig.core.names import commits_channel
 from hotconfig.redis.connection import NO_ANSWER, RESP2, open_connection, translate_at
 from hotconfig.redis.roster import Roster
-from hotconfig.redis.route import Vital
+from hotconfig.redis.route import Vital, Watch
 from hotconfig.redis.url import Address, RedisUrl
 
 Shard = tuple[int, int, Address]
@@ -50,6 +50,10 @@ class ClusterRoute:
             if first <= slot <= last:
                 return owner
         raise RedisUnavailableError(f"no node of the cluster is known to own slot {slot}, that of service {service!r}")
+
+    def watch(self, connection: Any) -> Watch | None:  # noqa: ARG002 - any node will do
+        """See :class:`hotconfig.redis.route.Route`."""
+        return None
 
     def connect(self, client_name: str, shard: Address | None = None) -> Any:
         """Try one node after the other: first the last that answered, last those that did not."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from time import monotonic
 from typing import Any, Final
 
 import redis
@@ -15,9 +16,14 @@ from hotconfig.core.names import COMMITS
 from hotconfig.core.wire import Keyring, messages
 from hotconfig.redis.connect import find_route
 from hotconfig.redis.connection import NO_ANSWER, translate_at
+from hotconfig.redis.route import Watch
 from hotconfig.redis.url import Address
 
 MAX_IDLE: Final = 4
+LOOK_S: Final = 0.5
+"""How long the word of a Sentinel counts."""
+LOOK_WAIT_S: Final = 0.05
+"""How long a commit's announcement waits for it; in a healthy network it takes a fraction of a millisecond."""
 
 Command = tuple[str | bytes, ...]
 
@@ -32,13 +38,18 @@ class RedisAnnouncer:
         self._route = find_route(url)
         self._lock = threading.RLock()  # a signal handler may close what its own thread is using
         self._idle: list[tuple[Address | None, Any]] = []
+        self._watch: Watch | None = None
+        self._looked_at_s = 0.0
+        self._left = 0
 
     def announce(self, change_set: ChangeSet, keyring: Keyring) -> None:
         """Publish both forms in one round trip.
 
         Behind Sentinel the server is asked for its role in the same round trip: a demoted master takes a PUBLISH and
-        tells its own last subscribers only. Then it is published once more, to the new master.
+        tells its own last subscribers only. Then it is published once more, to the new master. One that was replaced
+        and does not know it yet is left when its Sentinels name another.
         """
+        self._leave_replaced()
         sent = list(messages(change_set, keyring))
         if not self._publish(change_set.service, sent) and not self._publish(change_set.service, sent):
             raise RedisUnavailableError(f"Redis at {self._route.url.where} is changing masters: nobody took the news")
@@ -46,12 +57,17 @@ class RedisAnnouncer:
     def close(self) -> None:
         """Close the connections."""
         with self._lock:
+            watch, self._watch = self._watch, None
             idle, self._idle = self._idle, []
+        if watch is not None:
+            watch.close()
         for _, connection in idle:
             connection.disconnect()
 
     def abandon(self) -> None:
         """In a forked child: close the copies of the sockets, send nothing. Takes no lock: nobody can release it."""
+        if self._watch is not None:
+            self._watch.abandon()
         for _, connection in self._idle:
             if connection._sock is not None:  # noqa: SLF001 - its own disconnect() is for the process that connected
                 connection._sock.close()  # noqa: SLF001
@@ -62,6 +78,7 @@ class RedisAnnouncer:
         asked: list[Command] = [(_verb(channel, shard), channel, data) for channel, data in sent]
         if self._route.vital == "ROLE":
             asked.append(("ROLE",))
+        left = self._left
         try:
             connection = self._take(shard)
             try:
@@ -79,7 +96,7 @@ class RedisAnnouncer:
         if not is_right:
             connection.disconnect()
             return False
-        self._give_back(connection, shard)
+        self._give_back(connection, shard, left)
         return True
 
     def _shard_of(self, service: str) -> Address | None:
@@ -96,14 +113,35 @@ class RedisAnnouncer:
                 at = next((at for at, (place, _) in enumerate(self._idle) if place == shard), None)
                 connection = None if at is None else self._idle.pop(at)[1]
             if connection is None:
-                return self._route.connect("hotconfig-writer", shard)
+                return self._connect(shard)
             if not _has_something_to_say(connection):
                 return connection
             connection.disconnect()
 
-    def _give_back(self, connection: Any, shard: Address | None) -> None:
+    def _connect(self, shard: Address | None) -> Any:
+        connection = self._route.connect("hotconfig-writer", shard)
+        watch = self._route.watch(connection)
         with self._lock:
-            if len(self._idle) < MAX_IDLE:
+            before, self._watch = self._watch, watch
+        if before is not None:
+            before.close()
+        return connection
+
+    def _leave_replaced(self) -> None:
+        """Behind Sentinel, and not at every commit of many: ask whether there is another master."""
+        with self._lock:
+            now_s = monotonic()
+            if self._watch is None or now_s - self._looked_at_s < LOOK_S:
+                return
+            self._looked_at_s = now_s
+            is_replaced = self._watch.look(LOOK_WAIT_S) is not None
+            self._left += is_replaced
+        if is_replaced:
+            self.close()
+
+    def _give_back(self, connection: Any, shard: Address | None, left: int) -> None:
+        with self._lock:
+            if len(self._idle) < MAX_IDLE and left == self._left:  # else its server was left meanwhile
                 self._idle.append((shard, connection))
                 return
         connection.disconnect()

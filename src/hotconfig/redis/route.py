@@ -14,6 +14,26 @@ Vital = Literal["PING", "ROLE"]
 """The command whose answer shows that a server is still the one to talk to."""
 
 
+class Watch(Protocol):
+    """Somebody who knows of a change before the server itself does. For one thread at a time."""
+
+    def look(self, wait_s: float = 0.0) -> Address | None:
+        """The server that is the right one instead, if there is another by now, and ask again.
+
+        By the answer to the last question; with ``wait_s`` by the answer to this one, if it comes so soon. Raises
+        nothing: who is silent says nothing.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close its connection; never raises."""
+        ...
+
+    def abandon(self) -> None:
+        """In a forked child: close the copy of its socket, send nothing."""
+        ...
+
+
 class Route(Protocol):
     """Finds the server to talk to. Used by any thread."""
 
@@ -41,6 +61,13 @@ class Route(Protocol):
         """
         ...
 
+    def watch(self, connection: Any) -> Watch | None:
+        """Who says whether the server of ``connection``, just made by :meth:`connect`, is still the right one.
+
+        None: nobody but itself. Blocks as connect; raises nothing.
+        """
+        ...
+
     def connect(self, client_name: str, shard: Address | None = None) -> Any:
         """A new connection of redis-py's to the server that is the right one now, or to that of a shard.
 
@@ -64,6 +91,10 @@ class SingleRoute:
         """Nothing to find out."""
 
     def shard_of(self, service: str) -> Address | None:  # noqa: ARG002 - there are no shards
+        """See :class:`Route`."""
+        return None
+
+    def watch(self, connection: Any) -> Watch | None:  # noqa: ARG002 - it speaks for itself
         """See :class:`Route`."""
         return None
 

@@ -17,11 +17,14 @@ from redis.exceptions import NoPermissionError
 from hotconfig.core.errors import ConfigurationError, HotConfigError, RedisUnavailableError
 from hotconfig.redis.connection import NO_ANSWER, RESP2, RESP3, open_connection, translate_at
 from hotconfig.redis.roster import Roster
-from hotconfig.redis.route import Vital
+from hotconfig.redis.route import Vital, Watch
 from hotconfig.redis.url import SENTINEL_PORT, Address, RedisUrl
+from hotconfig.redis.watch import SentinelWatch
 
 SEARCH_LIMIT_S: Final = 3.0
 """No further Sentinel is asked after this, within one attempt to connect."""
+FIRST_LOOK_S: Final = 0.05
+"""How long a new connection waits for its Sentinel to name the server again."""
 _DOWN: Final = frozenset({"s_down", "o_down"})
 
 
@@ -40,6 +43,16 @@ class SentinelRoute:
     def shard_of(self, service: str) -> Address | None:  # noqa: ARG002 - there are no shards
         """See :class:`hotconfig.redis.route.Route`."""
         return None
+
+    def watch(self, connection: Any) -> Watch | None:
+        """The Sentinel that led to this master; None if it does not answer."""
+        try:
+            sentinel = self._open(self.roster.order()[0])
+        except HotConfigError:
+            return None
+        watch = SentinelWatch(sentinel, self.url.master_name, Address(connection.host, connection.port))
+        watch.look(FIRST_LOOK_S)
+        return watch
 
     def connect(self, client_name: str, shard: Address | None = None) -> Any:  # noqa: ARG002 - there are no shards
         """Ask one Sentinel after the other until one names a server that says that it is a master.
@@ -72,9 +85,7 @@ class SentinelRoute:
             AccessDeniedError, ConfigurationError: it refuses, or knows no master of this name.
         """
         try:
-            connection = open_connection(
-                self.url, sentinel, client_name="hotconfig-sentinel", protocol=RESP2, to_sentinel=True
-            )
+            connection = self._open(sentinel)
         except HotConfigError:
             self.roster.shun(sentinel)
             raise
@@ -89,6 +100,9 @@ class SentinelRoute:
             raise translate_at(error, f"{sentinel} (sentinel)", "name the master", to_sentinel=True) from error
         finally:
             connection.disconnect()
+
+    def _open(self, sentinel: Address) -> Any:
+        return open_connection(self.url, sentinel, client_name="hotconfig-sentinel", protocol=RESP2, to_sentinel=True)
 
     def _connect_master(self, master: Address, client_name: str) -> Any:
         connection = open_connection(self.url, master, client_name=client_name, protocol=RESP3)

@@ -43,6 +43,7 @@ class RedisSubscription:
         # redis-py offers no public way to wait on several things, nor to read without waiting.
         self._socket: Any = self._connection._sock  # noqa: SLF001
         self._frames = FrameReader()
+        self._watch = route.watch(self._connection)
 
     @classmethod
     def open(cls, to: str | Route, services: Iterable[str], *, subscribe_all: bool = False) -> RedisSubscription:
@@ -83,8 +84,13 @@ class RedisSubscription:
     def ping(self) -> None:
         """Ask for a pong, behind Sentinel for the server's role: a demoted master would answer PING for ever.
 
-        redis-py's own health check only sends, and never minds the missing answer.
+        redis-py's own health check only sends, and never minds the missing answer. A master that the Sentinels have
+        replaced does not know it yet: they are asked as well.
         """
+        if self._watch is not None and (named := self._watch.look()) is not None:
+            raise RedisUnavailableError(
+                f"Redis at {self._where} is not the master any more: its Sentinels name {named}"
+            )
         self._send(self._route.vital)
 
     def receive(self, limit: int) -> list[Event]:
@@ -96,6 +102,8 @@ class RedisSubscription:
 
     def close(self) -> None:
         """Close the socket; never raises."""
+        if self._watch is not None:
+            self._watch.close()
         try:
             self._connection.disconnect()
         except (redis.RedisError, OSError):
@@ -103,6 +111,8 @@ class RedisSubscription:
 
     def abandon(self) -> None:
         """In a forked child: close the copy of the socket, send nothing."""
+        if self._watch is not None:
+            self._watch.abandon()
         self._socket.close()
 
     def _subscribe_shard(self, services: Iterable[str]) -> bool:
