@@ -12,7 +12,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from hotconfig.provisioner.carrying import CONTROLLER_S, Hands
+from hotconfig.provisioner import carrying
+from hotconfig.provisioner.carrying import Hands
 from hotconfig.provisioner.errors import KubernetesConflictError, KubernetesRefusedError
 from hotconfig.provisioner.kubernetes.port import KubernetesPort, Manifest
 from hotconfig.provisioner.model import Organization, QuotaTexts, State
@@ -80,6 +81,12 @@ async def test_what_was_read_before_the_controller_wrote_is_read_again() -> None
 # a quota is made and put in force, beside other fences -------------------------------------------------------
 
 
+@pytest.fixture
+def quick_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is, calls count as quick."""
+    monkeypatch.setattr(carrying, "CONTROLLER_S", 60.0)
+
+
 def fence(name: str) -> Manifest:
     return {"kind": "LimitRange", "metadata": {"name": name, "namespace": "org-acme"}, "spec": {"limits": []}}
 
@@ -117,6 +124,7 @@ ENFORCE = Enforce(quota("1"), "is missing")
 OTHERS = (Apply(fence("one")), Apply(fence("two")))
 
 
+@pytest.mark.usefixtures("quick_calls")
 async def test_the_quota_leaves_before_other_fences_are_made_ready_and_they_do_not_wait_for_its_answer() -> None:
     kube = Made([], call_s=0.005)
     learnt = await carried_out(kube, OTHERS[0], ENFORCE, OTHERS[1])
@@ -126,12 +134,14 @@ async def test_the_quota_leaves_before_other_fences_are_made_ready_and_they_do_n
     assert {id(step) for step, _ in learnt} == {id(step) for step in (ENFORCE, *OTHERS)}
 
 
+@pytest.mark.usefixtures("quick_calls")
 async def test_where_the_request_does_not_leave_the_others_wait_for_a_moment_alone() -> None:
-    kube = Made([quota("1")], leaves=False, call_s=4 * AHEAD_S)
+    kube = Made([], leaves=False, call_s=4 * AHEAD_S)
     assert len(await carried_out(kube, ENFORCE, *OTHERS)) == 3
     assert kube.asked.index("APPLY one") < kube.asked.index("PUT 1")
 
 
+@pytest.mark.usefixtures("quick_calls")
 async def test_a_port_that_cannot_tell_is_asked_for_all_at_once() -> None:
     class Silent(Made):
         async def apply(self, manifest: Manifest) -> Manifest:  # type: ignore[override]  # as ports are declared
@@ -142,6 +152,7 @@ async def test_a_port_that_cannot_tell_is_asked_for_all_at_once() -> None:
     assert {"APPLY hotconfig-quota", "APPLY one", "APPLY two"} == set(kube.asked[:3])
 
 
+@pytest.mark.usefixtures("quick_calls")
 async def test_a_gate_that_is_shut_does_not_wait_for_the_quota() -> None:
     gate = Apply({"kind": "RoleBinding", "metadata": {"name": "gate", "namespace": "org-acme"}, "subjects": []})
     kube = Made([], leaves=False, call_s=0.001)
@@ -149,6 +160,7 @@ async def test_a_gate_that_is_shut_does_not_wait_for_the_quota() -> None:
     assert set(kube.asked[:2]) == {"APPLY gate", "APPLY hotconfig-quota"}
 
 
+@pytest.mark.usefixtures("quick_calls")
 async def test_a_port_that_changes_what_it_is_given_does_not_change_what_is_wanted() -> None:
     class Careless(Made):
         async def apply(self, manifest: Any, *, on_sent: Callable[[], None] | None = None) -> Manifest:
@@ -161,6 +173,7 @@ async def test_a_port_that_changes_what_it_is_given_does_not_change_what_is_want
     assert [each.manifest for each in wanted] == [quota("1"), fence("one")]
 
 
+@pytest.mark.usefixtures("quick_calls")
 @pytest.mark.parametrize("leaves", [True, False])
 async def test_other_fences_are_tried_and_learnt_of_where_the_quota_is_refused(leaves: bool) -> None:
     kube = Made([], refused="hotconfig-quota", leaves=leaves)
@@ -171,14 +184,18 @@ async def test_other_fences_are_tried_and_learnt_of_where_the_quota_is_refused(l
     assert {id(step) for step in learnt} == {id(step) for step in OTHERS}
 
 
+@pytest.mark.usefixtures("quick_calls")
 async def test_where_calls_are_quick_the_status_is_written_alone_and_read_if_the_controller_was_first() -> None:
     kube = Made([quota("2", "10")], is_overtaken=True)
     assert await carried_out(kube, ENFORCE) == [(ENFORCE, quota("2", "10"))]
     assert kube.asked[2:] == ["PUT 1", READ]
 
 
-async def test_where_calls_are_slow_what_the_controller_wrote_is_read_beside_the_write() -> None:
-    kube = Made([quota("2", "10")], is_overtaken=True, call_s=2 * CONTROLLER_S)
+async def test_where_calls_are_slow_what_the_controller_wrote_is_read_beside_the_write(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(carrying, "CONTROLLER_S", 0.0)
+    kube = Made([quota("2", "10")], is_overtaken=True, call_s=0.001)
     assert await carried_out(kube, ENFORCE) == [(ENFORCE, quota("2", "10"))]
     assert sorted(kube.asked[2:]) == [READ, "PUT 1"]
     assert len(kube.reads) == 0

@@ -350,5 +350,6 @@ def _is_login_refusal(error: psycopg.Error) -> bool:
             "no password supplied",
             "does not exist",
             "no pg_hba.conf entry",
+            "permission denied for database",
         )
     )

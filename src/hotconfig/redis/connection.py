@@ -23,8 +23,9 @@ _USER: Final = (
 )
 _SENTINELS_USER: Final = (
     "A Sentinel has users and passwords of its own: give ?sentinel_password=… in the URL, and sentinel_username=… "
-    "where it has ACLs."
+    "where it has ACLs. If it is no Sentinel, the URL begins with redis:// or rediss://."
 )
+_A_SENTINEL: Final = "Only HELLO messages are accepted by Sentinel"
 NO_ANSWER: Final = (redis.RedisError, OSError, ValueError, TypeError, LookupError, AttributeError)
 """What redis-py raises when a server is away, or says what no Redis says: it takes some answers apart unseen, and so
 does who asks for a role. Around calls of the driver only; a commit that stands must not look like one that failed."""
@@ -67,11 +68,6 @@ def open_connection(
             connection.disconnect()
         secure = issubclass(url.connection_class, redis.SSLConnection)
         where = f"{address or url.where}{' with TLS' if secure else ''}"
-        if secure and _is_about_files(error):
-            raise ConfigurationError(
-                f"Redis at {where}: a file that the URL names by ssl_ca_certs, ssl_certfile or ssl_keyfile cannot be "
-                "read; check the paths and who may read them"
-            ) from error
         raise translate_at(error, where, "connect", to_sentinel=to_sentinel, to_tls=secure) from error
     return connection
 
@@ -88,6 +84,15 @@ def translate_at(
     advice = _SENTINELS_USER if to_sentinel else _USER
     if isinstance(error, redis.AuthenticationError | redis.exceptions.NoPermissionError):
         return AccessDeniedError(f"Redis at {where} refused to {action}: {str(error).rstrip('.')}. {advice}")
+    if _A_SENTINEL in str(error):
+        return ConfigurationError(
+            f"Redis at {where} is a Sentinel, which tells no news: write redis+sentinel://…/<name of the master>/0"
+        )
+    if to_tls and _is_about_files(error):
+        return ConfigurationError(
+            f"Redis at {where}: a file that the URL names by ssl_ca_certs, ssl_certfile or ssl_keyfile cannot be read; "
+            "check the paths and who may read them"
+        )
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return ConfigurationError(
@@ -100,9 +105,17 @@ def translate_at(
                 "redis:// for one without; a server that asks for certificates needs ssl_certfile and ssl_keyfile"
             )
     # A server without TLS waits for the rest of what it takes for a command, or hangs up: it never says so.
-    silent = to_tls and not any(isinstance(cause, ConnectionRefusedError) for cause in _causes(error))
-    hint = "; or it does not speak TLS: then write redis:// for rediss://" if silent else ""
-    return RedisUnavailableError(f"Redis at {where} did not answer ({action}): {error}{hint}")
+    # One that asks for a certificate hangs up, and so does one with TLS on somebody who begins without.
+    causes = list(_causes(error))
+    hint = ""
+    if to_tls and not any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        hint = (
+            "; or it asks for a certificate: then give ssl_certfile and ssl_keyfile; or it does not speak TLS: then "
+            "write redis:// for rediss://"
+        )
+    elif action == "connect" and any(isinstance(cause, ConnectionResetError) for cause in causes):
+        hint = "; or it speaks TLS: then write rediss:// for redis://"
+    return RedisUnavailableError(f"Redis at {where} did not answer ({action}): {str(error).rstrip('.')}{hint}")
 
 
 def _is_about_files(error: BaseException) -> bool:

@@ -6,6 +6,7 @@ Owns which forms there are and what may stand in them. Must not connect. See ``d
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, cast
@@ -52,6 +53,8 @@ OPTIONS: Final = (
     "socket_timeout",
 )
 """What a URL may end with, as docs/redis.md explains. redis-py takes more."""
+_FOR: Final = {"ssl": "rediss://", "sentinel": "redis+sentinel://", "sharded": "redis+cluster://"}
+_SECONDS: Final = re.compile(r"[0-9]+(\.[0-9]*)?")
 _OF_A_POOL: Final = ("max_connections", "timeout", "connection_class")
 """What redis-py takes in a URL and its connections do not."""
 
@@ -105,6 +108,7 @@ def parse_redis_url(url: str) -> RedisUrl:
         found = f", not {scheme}://" if separator else ""  # what is no URL may be a password
         raise ConfigurationError(f"a Redis URL begins with {', '.join(s + '://' for s in SCHEMES)}{found}")
     base, _, kind = scheme.partition("+")
+    _check_options(url, base, kind)
     try:
         if kind == "":
             return _unix(url) if scheme == "unix" else _single(url, rest)
@@ -145,8 +149,13 @@ def _single(url: str, rest: str) -> RedisUrl:
 def _sentinel(base: str, rest: str) -> RedisUrl:
     user, hosts, path, query = _parts(rest)
     name, _, db = path.strip("/").partition("/")
-    if not name or (db and not db.isdigit()):
-        raise ValueError("no master's name")
+    if not name:
+        raise ConfigurationError(
+            f"the Redis URL for {describe(f'{base}+sentinel://{rest}')} names no master: write its name after the "
+            f"Sentinels, {_FORMS['sentinel'].format(scheme=f'{base}+sentinel')}"
+        )
+    if db and not db.isdigit():
+        raise ValueError("no database number")
     options, connection_class = _options(f"{base}://{user}host/{db}{query}")
     theirs = {name: value for name, value in options.items() if name.startswith(("ssl_", "socket_"))}
     for option in ("username", "password"):
@@ -166,7 +175,7 @@ def _cluster(base: str, rest: str) -> RedisUrl:
     if path.strip("/") not in ("", "0"):
         raise ConfigurationError(f"the Redis URL for {hosts}: a cluster has database 0 only; leave the number out")
     options, connection_class = _options(f"{base}://{user}host{query}")
-    sharded = _truth(options.pop("sharded", "no"))
+    sharded = _YES[options.pop("sharded", "no")]
     addresses = _addresses(hosts, PORT)
     for mine in ("host", "port"):
         options.pop(mine, None)
@@ -174,10 +183,41 @@ def _cluster(base: str, rest: str) -> RedisUrl:
     return RedisUrl("cluster", where, addresses, connection_class, options, sharded=sharded)
 
 
-def _truth(word: str) -> bool:
-    if word not in _YES:
-        raise ValueError("neither yes nor no")
-    return _YES[word]
+def _check_options(url: str, base: str, kind: str) -> None:
+    """Whether each option has a value that it can have, and belongs to this kind of URL.
+
+    Raises:
+        ConfigurationError: one does not. The message repeats no value.
+    """
+    where = f"the Redis URL for {describe(url)}"
+    query = url.partition("?")[2]
+    if "@" in query:
+        return  # the rest of a password with a bare question mark
+    said = {name: values[-1] for name, values in parse_qs(query).items()}
+    unknown = sorted(name for name in said if name not in _known() and name.isidentifier())
+    if unknown:
+        there_are = ", ".join(name for name in OPTIONS if _fits(name, base, kind))
+        raise ConfigurationError(f"{where} has unknown options: {', '.join(unknown)}. There are: {there_are}")
+    for name in said.keys() & set(OPTIONS):
+        if not _fits(name, base, kind):
+            raise ConfigurationError(f"{where}: {name} is for {_FOR[name.partition('_')[0]]} URLs; leave it out")
+    if said.get("sharded", "no") not in _YES:
+        raise ConfigurationError(f"{where}: sharded is yes or no")
+    for name in said.keys() & {"socket_timeout", "socket_connect_timeout"}:
+        if not _SECONDS.fullmatch(said[name]):
+            raise ConfigurationError(f"{where}: {name} is a number of seconds")
+
+
+def _fits(option: str, base: str, kind: str) -> bool:
+    match option.partition("_")[0]:
+        case "ssl":
+            return base == "rediss"
+        case "sentinel":
+            return kind == "sentinel"
+        case "sharded":
+            return kind == "cluster"
+        case _:
+            return True
 
 
 def _parts(rest: str) -> tuple[str, str, str, str]:
@@ -203,22 +243,10 @@ def _options(url: str) -> tuple[dict[str, Any], Any]:
     connection_class: Any = options.get("connection_class", redis.Connection)
     for name in _OF_A_POOL:
         options.pop(name, None)
-    _refuse_unknown(url, options)
     made = _complete(options)
     ours = {name: value for name, value in made.items() if not name.startswith("sentinel_") and name != "sharded"}
     connection_class(**ours)  # refuses what it does not know; connects later
     return made, connection_class
-
-
-def _refuse_unknown(url: str, options: Mapping[str, Any]) -> None:
-    query = url.partition("?")[2]
-    unknown = [name for name in options if name in parse_qs(query) and name not in _known()]
-    # After an '@' it is no query, but the rest of a password with a bare question mark.
-    if unknown and "@" not in query and all(name.isidentifier() for name in unknown):
-        raise ConfigurationError(
-            f"the Redis URL for {describe(url)} has unknown options: {', '.join(sorted(unknown))}. "
-            f"There are: {', '.join(OPTIONS)}"
-        )
 
 
 def _known() -> frozenset[str]:
