@@ -541,11 +541,17 @@ def test_the_documented_user_of_a_service_is_no_problem_to_the_doctor_and_watch_
         try:
             client.execute_command("ACL", "SETUSER", "cli_service", "on", ">x", *rules.split())
             ran, watched = cli("doctor", "--json", "--redis-url", url), cli("watch", "--redis-url", url)
+            asked = cli("doctor", "ai", "search", "--json", "--redis-url", url)
+            client.execute_command("ACL", "SETUSER", "cli_service", "resetchannels", "&config:*")
+            of_all = cli("doctor", "ai", "--json", "--redis-url", url)
         finally:
             client.execute_command("ACL", "DELUSER", "cli_service")
     assert (ran.code, states(ran)["subscribing"], states(ran)["publishing"]) == (0, "note", "note")
     assert "&config:hotconfig.doctor:*" in ran.out
     assert "Redis round trip" not in states(ran)
+    assert (states(asked)["following ai"], states(asked)["following search"], asked.code) == ("ok", "problem", 1)
+    assert "&config:search:*" in asked.out
+    assert (states(of_all)["subscribing"], states(of_all)["following ai"], of_all.code) == ("ok", "ok", 0)
     assert watched.code == 3
     assert "To watch every service this user needs &config:*" in watched.err
 

@@ -15,6 +15,7 @@ from hotconfig.cli.exits import NO, OK
 from hotconfig.cli.output import STYLES
 from hotconfig.core.errors import ConfigurationError
 from hotconfig.core.finding import PROBLEM, Finding
+from hotconfig.core.names import check_service
 
 
 def add_to(app: typer.Typer) -> None:
@@ -24,6 +25,9 @@ def add_to(app: typer.Typer) -> None:
 
 def doctor(
     call: Call,
+    services: Annotated[
+        list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Also whether programs can follow these.")
+    ] = None,
     write: Annotated[
         bool, typer.Option("--write", help="Also make commits to the service hotconfig.doctor and time them.")
     ] = False,
@@ -34,7 +38,8 @@ def doctor(
 
     Publishes to the reserved channels config:hotconfig.doctor:*. Exits with 1 if there is a problem.
     """
-    findings = [_redacted(call.connections, finding) for finding in _examine(call.connections, write=write)]
+    names = [check_service(name) for name in services or []]
+    findings = [_redacted(call.connections, finding) for finding in _examine(call.connections, names, write=write)]
     healthy = not any(finding.state == PROBLEM for finding in findings)
     if call.out.as_json:
         call.out.document({"healthy": healthy, "checks": [finding.document() for finding in findings]})
@@ -50,7 +55,7 @@ def doctor(
     return OK if healthy else NO
 
 
-def _examine(connections: Connections, *, write: bool) -> Iterator[Finding]:
+def _examine(connections: Connections, services: list[str], *, write: bool) -> Iterator[Finding]:
     installation = list(check_installation())
     yield from installation
     able = not any(finding.state == PROBLEM for finding in installation)
@@ -70,7 +75,7 @@ def _examine(connections: Connections, *, write: bool) -> Iterator[Finding]:
     if reachable and database_url is not None and connections.redis_url:
         yield from _examine_relay(database_url, connections.schema)
     try:
-        yield from _examine_news(connections.redis)
+        yield from _examine_news(connections.redis, services)
     except ConfigurationError as error:
         yield Finding("Redis", "problem", "cannot be used", str(error))
     if write and database_url is not None and reachable:
@@ -102,20 +107,20 @@ def _examine_relay(url: str, schema: str) -> Iterator[Finding]:
     yield from check_relay(url, schema)
 
 
-def _examine_news(url: str | None) -> Iterator[Finding]:
+def _examine_news(url: str | None, services: list[str]) -> Iterator[Finding]:
     if url is None:
         yield Finding(
             "Redis",
             "note",
             "not configured",
             "programs without Redis hear of changes through PostgreSQL's LISTEN within milliseconds; behind a pooler, "
-            "where LISTEN cannot work, they look every second. To announce changes set HOTCONFIG_REDIS_URL",
+            "where LISTEN cannot work, they look every 0.75 s. To announce changes set HOTCONFIG_REDIS_URL",
         )
         return
     from hotconfig.cli.checks.news import check_news  # noqa: PLC0415 - redis is slow to import
     from hotconfig.cli.checks.rounds import time_news  # noqa: PLC0415
 
-    findings = list(check_news(url))
+    findings = list(check_news(url, services))
     yield from findings
     if all(finding.state == "ok" for finding in findings if finding.check in ("Redis", "subscribing", "publishing")):
         yield from time_news(url)

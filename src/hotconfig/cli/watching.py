@@ -20,9 +20,9 @@ from hotconfig.core.names import PREFIX, service_pattern
 from hotconfig.core.ports import Confirmed, Pong
 
 if TYPE_CHECKING:
-    from hotconfig.core.ports import Event
+    from hotconfig.core.ports import Event, Subscription
     from hotconfig.core.wire import Keyring
-    from hotconfig.redis.subscribe import RedisSubscription
+    from hotconfig.redis.route import Route
 
 POLL_S: Final = 1.0
 """How often to look into PostgreSQL without Redis."""
@@ -82,6 +82,7 @@ class _Ear:
         self._tail = tail
         self._names = names
         self._keyring = keyring
+        self._route: Route | None = None
         self._answered = True
         self._announced = False
 
@@ -96,7 +97,7 @@ class _Ear:
         except AccessDeniedError as error:
             raise AccessDeniedError(f"{error} To watch {self._whom()} this user needs {self._channels()}") from error
 
-    def _first(self) -> RedisSubscription:
+    def _first(self) -> Subscription:
         try:
             return self._open()
         except RetryableError as error:
@@ -104,14 +105,16 @@ class _Ear:
             self._call.out.urgent(f"{said}; looking into PostgreSQL every {REOPEN_S:g} s until it does; Ctrl-C ends it")
             return self._reopen()
 
-    def _open(self) -> RedisSubscription:
-        from hotconfig.redis.subscribe import RedisSubscription  # noqa: PLC0415 - redis is slow to import
+    def _open(self) -> Subscription:
+        from hotconfig.redis.connect import find_route  # noqa: PLC0415 - redis is slow to import
+        from hotconfig.redis.sharded import open_subscription  # noqa: PLC0415
 
         self._answered = True
-        url = str(self._call.connections.redis)
-        return RedisSubscription.open(url, self._names, subscribe_all=not self._names)
+        self._route = self._route or find_route(str(self._call.connections.redis))
+        return open_subscription(self._route, self._names, subscribe_all=not self._names)
 
-    def _reopen(self) -> RedisSubscription:
+    def _reopen(self) -> Subscription:
+        self._announced = False
         while True:
             select.select([], [], [], REOPEN_S)
             try:
@@ -119,7 +122,7 @@ class _Ear:
             except RetryableError:
                 _survive(self._call, self._tail.look)
 
-    def _follow(self, subscription: RedisSubscription) -> None:
+    def _follow(self, subscription: Subscription) -> None:
         """Until it breaks or falls silent."""
         due = monotonic() + COMPARE_S
         events: list[Event] = []

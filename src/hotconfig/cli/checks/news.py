@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any, Final
 
 import redis
 from redis.exceptions import NoPermissionError
 
-from hotconfig.cli.checks.rounds import SERVICE, await_event
+from hotconfig.cli.checks.rounds import SERVICE, open_ear
 from hotconfig.cli.checks.topology import check_topology
 from hotconfig.core.encryption import judge_encryption
 from hotconfig.core.errors import AccessDeniedError, HotConfigError, RedisUnavailableError
 from hotconfig.core.finding import Finding, ok
-from hotconfig.core.names import service_pattern
-from hotconfig.core.ports import Confirmed
-from hotconfig.redis.connect import describe, open_client, translate
-from hotconfig.redis.subscribe import RedisSubscription
+from hotconfig.core.names import commits_channel, service_pattern
+from hotconfig.redis.connect import describe, find_route, open_client, translate
+from hotconfig.redis.route import Route
 from hotconfig.redis.url import parse_redis_url
 
 MIN_HARD_BYTES: Final = 8 * 2**20
@@ -33,8 +32,11 @@ _CHANNEL: Final = re.compile(r"(?i)no permissions? to access .*channel")
 _ROOMIER: Final = f"{_EVICTION}. Better: CONFIG SET {_BUFFERS} 'pubsub 32mb 8mb 60'"
 
 
-def check_news(url: str) -> Iterator[Finding]:
-    """Everything about the server and its user; stops at what makes the rest impossible."""
+def check_news(url: str, services: Iterable[str] = ()) -> Iterator[Finding]:
+    """Everything about the server and its user; stops at what makes the rest impossible.
+
+    ``services``: those that programs with this URL follow.
+    """
     where = describe(url)
     yield from check_topology(url)
     try:
@@ -49,15 +51,20 @@ def check_news(url: str) -> Iterator[Finding]:
             said = translate(error, url, "answer PING")
             yield Finding("Redis", "problem", f"cannot be used at {where}", _with_way_out(said))
             return
-        yield from _check_server(client, where)
+        server = list(_check_server(client, where))
+        yield from server
+        if any(finding.state == "problem" for finding in server):
+            return
         yield _check_encryption(client, url)
         yield _check_buffers(client)
         yield from _check_rights(client, url)
+    for service in services:
+        yield _check_following(url, service)
 
 
 def _with_way_out(error: HotConfigError) -> str:
     """What is wrong, and what to do where the message does not say it: the server is not there."""
-    return f"{error}. {_AWAY}" if isinstance(error, RedisUnavailableError) else str(error)
+    return f"{str(error).rstrip('.')}. {_AWAY}" if isinstance(error, RedisUnavailableError) else str(error)
 
 
 def _check_server(client: Any, where: str) -> Iterator[Finding]:
@@ -65,6 +72,12 @@ def _check_server(client: Any, where: str) -> Iterator[Finding]:
         info: dict[str, Any] = client.info()
     except (redis.RedisError, OSError):
         yield ok("Redis", f"answers at {where}; which version it will not tell this user")
+        return
+    if info.get("redis_mode") == "sentinel":
+        way_out = (
+            "write redis+sentinel://…/<name of the master>/0: a Sentinel names the server, and tells no news itself"
+        )
+        yield Finding("Redis", "problem", f"{flavour(info)} at {where} is a Sentinel", way_out)
         return
     yield ok("Redis", f"{flavour(info)} at {where}")
     used, allowed = int(info.get("connected_clients", 0)), int(info.get("maxclients", 0))
@@ -137,8 +150,8 @@ def _check_rights(client: Any, url: str) -> Iterator[Finding]:
 
 def _check_subscribing(url: str, *, publishes: bool) -> Finding:
     try:
-        with closing(RedisSubscription.open(url, [SERVICE])) as subscription:
-            await_event(subscription, lambda event: isinstance(event, Confirmed))  # a refusal comes as an answer, too
+        ear, heard = open_ear(url)
+        ear.close()
     except AccessDeniedError as error:
         if publishes:
             return Finding(
@@ -159,7 +172,21 @@ def _check_subscribing(url: str, *, publishes: bool) -> Finding:
         return Finding("subscribing", "problem", "this user may not hear a service's news", str(error))
     except HotConfigError as error:
         return Finding("subscribing", "problem", "it did not work", str(error))
-    return ok("subscribing", f"this user may subscribe to config:{SERVICE}:*")
+    return ok("subscribing", f"this user may subscribe to {heard}")
+
+
+def _check_following(url: str, service: str) -> Finding:
+    """Whether programs with this URL can follow ``service``."""
+    check = f"following {service}"
+    try:
+        ear, heard = open_ear(url, service)
+        ear.close()
+    except AccessDeniedError as error:
+        found = f"this user may not subscribe to {service_pattern(service)}"
+        return Finding(check, "problem", found, f"programs that follow it need &{service_pattern(service)}: {error}")
+    except HotConfigError as error:
+        return Finding(check, "problem", "it did not work", str(error))
+    return ok(check, f"this user may subscribe to {heard}")
 
 
 def is_about_channel(error: AccessDeniedError) -> bool:
@@ -168,15 +195,37 @@ def is_about_channel(error: AccessDeniedError) -> bool:
 
 
 def _check_publishing(client: Any, url: str) -> Finding:
+    route = find_route(url)
     try:
         client.publish(f"config:{SERVICE}:rights", b"")
+        if route.url.sharded:
+            _publish_sharded(route)
+    except HotConfigError as error:
+        return Finding("publishing", "problem", "sharded publish, as the URL wants it, did not work", str(error))
     except NoPermissionError:
         return Finding(
             "publishing",
             "note",
             f"this user may not publish to config:{SERVICE}:*",
-            "right for readers; a writer needs +publish and the channels &config:*",
+            f"right for readers; a writer needs +publish{' +spublish' if route.url.sharded else ''} and the channels "
+            "&config:*",
         )
     except (redis.RedisError, OSError) as error:
         return Finding("publishing", "problem", "it did not work", str(translate(error, url, "publish")))
     return ok("publishing", f"this user may publish to config:{SERVICE}:*")
+
+
+def _publish_sharded(route: Route) -> None:
+    """As a writer does.
+
+    Raises:
+        RedisUnavailableError, ConfigurationError: nobody owns the slot, or its owner does not answer.
+        redis.RedisError: the owner refuses.
+    """
+    route.learn()
+    connection = route.connect("hotconfig-doctor", route.shard_of(SERVICE))
+    try:
+        connection.send_command("SPUBLISH", commits_channel(SERVICE), b"")
+        connection.read_response()
+    finally:
+        connection.disconnect()

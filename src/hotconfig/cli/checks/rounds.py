@@ -14,9 +14,9 @@ from pydantic import BaseModel
 
 from hotconfig.cli.catalog import DOCTOR
 from hotconfig.core.declaration import settings
-from hotconfig.core.errors import HotConfigError, RedisUnavailableError
+from hotconfig.core.errors import AccessDeniedError, HotConfigError, RedisUnavailableError
 from hotconfig.core.finding import Finding, ok
-from hotconfig.core.names import key_channel
+from hotconfig.core.names import PREFIX, key_channel, service_pattern
 from hotconfig.core.ports import Confirmed, Event, Message, Subscription
 
 SERVICE: Final = DOCTOR
@@ -45,15 +45,13 @@ def time_database(url: str) -> Iterator[Finding]:
 def time_news(url: str) -> Iterator[Finding]:
     """PUBLISH until the own subscription hears it, twenty times."""
     from hotconfig.redis.connect import open_client  # noqa: PLC0415 - redis is slow to import
-    from hotconfig.redis.subscribe import RedisSubscription  # noqa: PLC0415
 
     name = "Redis round trip"
     try:
         with (
             closing(open_client(url, client_name="hotconfig-doctor")) as client,
-            closing(RedisSubscription.open(url, [SERVICE])) as subscription,
+            closing(open_ear(url)[0]) as subscription,
         ):
-            await_event(subscription, lambda event: isinstance(event, Confirmed))
             client.ping()  # connected before the clock runs
 
             def round_trip() -> None:
@@ -64,6 +62,35 @@ def time_news(url: str) -> Iterator[Finding]:
             yield _timed(name, (_span_ms(round_trip) for _ in range(ROUNDS)))
     except HotConfigError as error:
         yield Finding(name, "problem", "it did not work", str(error))
+
+
+def open_ear(url: str, service: str = SERVICE) -> tuple[Subscription, str]:
+    """A subscription that was confirmed, and the pattern: a service's own, or that of all where only this is allowed.
+
+    Raises:
+        AccessDeniedError: the user may subscribe to neither; it is about the service's own.
+        RedisUnavailableError, ConfigurationError
+    """
+    try:
+        return _confirmed(url, service, subscribe_all=False), service_pattern(service)
+    except AccessDeniedError as error:
+        try:
+            return _confirmed(url, service, subscribe_all=True), f"{PREFIX}*"
+        except AccessDeniedError:
+            raise error from None
+
+
+def _confirmed(url: str, service: str, *, subscribe_all: bool) -> Subscription:
+    from hotconfig.redis.connect import find_route  # noqa: PLC0415 - redis is slow to import
+    from hotconfig.redis.sharded import open_subscription  # noqa: PLC0415
+
+    subscription = open_subscription(find_route(url), [service], subscribe_all=subscribe_all)
+    try:
+        await_event(subscription, lambda event: isinstance(event, Confirmed))  # a refusal comes as an answer, too
+    except BaseException:
+        subscription.close()
+        raise
+    return subscription
 
 
 def time_everything(database_url: str, redis_url: str | None, schema: str) -> Iterator[Finding]:

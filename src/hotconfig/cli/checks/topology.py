@@ -70,5 +70,6 @@ def _check_nodes(route: ClusterRoute) -> Finding:
             errors.append(error)
     found = f"{len(nodes) - len(errors)} of {len(nodes)} nodes answer"
     if errors:
-        return Finding("cluster", "warning", found, f"any one will do, but: {errors[0]}")
+        which = "each is needed for sharded publish" if route.url.sharded else "any one will do"
+        return Finding("cluster", "warning", found, f"{which}; the first that does not: {errors[0]}")
     return ok("cluster", found)
