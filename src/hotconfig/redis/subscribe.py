@@ -7,6 +7,7 @@ a demoted master, and a PubSub whose first subscribe failed answers None for eve
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Iterable
 from typing import Any, Final
@@ -22,6 +23,8 @@ from hotconfig.redis.connect import find_route
 from hotconfig.redis.connection import translate_at
 from hotconfig.redis.route import Route
 from hotconfig.redis.url import CALL_TIMEOUT_S, Address
+
+logger: Final = logging.getLogger("hotconfig.redis")
 
 _TROUBLE: Final = (redis.RedisError, OSError, ProtocolError)
 
@@ -44,6 +47,7 @@ class RedisSubscription:
         self._socket: Any = self._connection._sock  # noqa: SLF001
         self._frames = FrameReader()
         self._watch = route.watch(self._connection)
+        logger.info("Redis at %s: connected, to hear news", self._where)
 
     @classmethod
     def open(cls, to: str | Route, services: Iterable[str], *, subscribe_all: bool = False) -> RedisSubscription:

@@ -48,7 +48,7 @@ def check_news(url: str, services: Iterable[str] = ()) -> Iterator[Finding]:
         try:
             client.ping()
         except (redis.RedisError, OSError) as error:
-            said = translate(error, url, "answer PING")
+            said = translate(error, url, "PING")
             yield Finding("Redis", "problem", f"cannot be used at {where}", _with_way_out(said))
             return
         server = list(_check_server(client, where))
