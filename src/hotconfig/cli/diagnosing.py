@@ -38,7 +38,7 @@ def doctor(
 
     Publishes to the reserved channels config:hotconfig.doctor:*. Exits with 1 if there is a problem.
     """
-    names = [check_service(name) for name in services or []]
+    names = [check_service(name) for name in dict.fromkeys(services or [])]
     findings = [_redacted(call.connections, finding) for finding in _examine(call.connections, names, write=write)]
     healthy = not any(finding.state == PROBLEM for finding in findings)
     if call.out.as_json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.text import Text
@@ -18,6 +18,7 @@ from hotconfig.core.tenants.records import QUOTA_SERVICE
 if TYPE_CHECKING:
     from hotconfig.postgres.truth import Archive
 
+MOST_SHOWN: Final = 1_000_000
 ServiceName = Annotated[str, typer.Argument(metavar="SERVICE", help="The name in @hotconfig.settings(service=...).")]
 DELETED = Text("(deleted)", style="dim italic")
 ABSENT = Text("(default)", style="dim italic")
@@ -191,7 +192,7 @@ def history(
     call: Call,
     service: ServiceName,
     key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="Show the changes of this key alone.")] = None,
-    limit: Annotated[int, typer.Option(help="How many changes, the newest first.", min=1)] = 20,
+    limit: Annotated[int, typer.Option(help="How many changes, the newest first.", min=1, max=MOST_SHOWN)] = 20,
 ) -> None:
     """Show who changed what, when and why, the newest first. Sensitive values and secrets are not shown."""
     with call.connections.archive() as archive:

@@ -5,6 +5,8 @@ Must not know which server is the right one; see :mod:`hotconfig.redis.route`.
 
 from __future__ import annotations
 
+import errno
+import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -81,41 +83,63 @@ def translate_at(
     error: Exception, where: str, action: str, *, to_sentinel: bool = False, to_tls: bool = False
 ) -> HotConfigError:
     """:func:`translate` with ``where`` in words: it stands in the message as it is."""
-    advice = _SENTINELS_USER if to_sentinel else _USER
     if isinstance(error, redis.AuthenticationError | redis.exceptions.NoPermissionError):
+        advice = _SENTINELS_USER if to_sentinel else _USER
         return AccessDeniedError(f"Redis at {where} refused to {action}: {str(error).rstrip('.')}. {advice}")
+    if (mistake := _mistake(error, to_tls=to_tls)) is not None:
+        return ConfigurationError(f"Redis at {where}{mistake}")
+    said = f"did not answer ({action}): {str(error).rstrip('.')}"
+    return RedisUnavailableError(f"Redis at {where} {said}{_hint(error, action, to_tls=to_tls)}")
+
+
+def _mistake(error: Exception, *, to_tls: bool) -> str | None:
+    """What has to be mended in the URL or in what it names, and no further attempt mends."""
     if _A_SENTINEL in str(error):
-        return ConfigurationError(
-            f"Redis at {where} is a Sentinel, which tells no news: write redis+sentinel://…/<name of the master>/0"
-        )
+        return " is a Sentinel, which tells no news: write redis+sentinel://…/<name of the master>/0"
     if to_tls and _is_about_files(error):
-        return ConfigurationError(
-            f"Redis at {where}: a file that the URL names by ssl_ca_certs, ssl_certfile or ssl_keyfile cannot be read; "
+        return (
+            ": a file that the URL names by ssl_ca_certs, ssl_certfile or ssl_keyfile cannot be read; "
             "check the paths and who may read them"
         )
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return ConfigurationError(
-                f"Redis at {where} shows a certificate that is not trusted: {cause.verify_message}. Name the file of "
-                "the authority that signed it (?ssl_ca_certs=/path/ca.pem), and connect by a name that stands in it"
+            return (
+                f" shows a certificate that is not trusted: {cause.verify_message}. Name the file of the authority "
+                "that signed it (?ssl_ca_certs=/path/ca.pem), and connect by a name that stands in it"
             )
+        if isinstance(cause, ssl.SSLError) and "PEM lib" in str(cause):
+            return " was not asked: ssl_certfile and ssl_keyfile hold no certificate and key that belong together"
         if isinstance(cause, ssl.SSLError) and cause.reason in _MISTAKES:
-            return ConfigurationError(
-                f"Redis at {where} and this URL do not agree on TLS: {cause.reason}. rediss:// is for a port with TLS, "
-                "redis:// for one without; a server that asks for certificates needs ssl_certfile and ssl_keyfile"
+            return (
+                f" and this URL do not agree on TLS: {cause.reason}. rediss:// is for a port with TLS, redis:// for "
+                "one without; a server that asks for certificates needs ssl_certfile and ssl_keyfile"
             )
-    # A server without TLS waits for the rest of what it takes for a command, or hangs up: it never says so.
-    # One that asks for a certificate hangs up, and so does one with TLS on somebody who begins without.
+    return None
+
+
+def _hint(error: Exception, action: str, *, to_tls: bool) -> str:
+    """What a silence may mean, where the server was met.
+
+    A server without TLS waits for the rest of what it takes for a command, or hangs up: it never says so. One that asks
+    for a certificate hangs up, and so does one with TLS on somebody who begins without.
+    """
     causes = list(_causes(error))
-    hint = ""
-    if to_tls and not any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-        hint = (
+    never_met = (ConnectionRefusedError, socket.gaierror)
+    met = not any(isinstance(cause, never_met) or _is_unreachable(cause) for cause in causes)
+    if isinstance(error, redis.ResponseError) or not met:
+        return ""
+    if to_tls:
+        return (
             "; or it asks for a certificate: then give ssl_certfile and ssl_keyfile; or it does not speak TLS: then "
             "write redis:// for rediss://"
         )
-    elif action == "connect" and any(isinstance(cause, ConnectionResetError) for cause in causes):
-        hint = "; or it speaks TLS: then write rediss:// for redis://"
-    return RedisUnavailableError(f"Redis at {where} did not answer ({action}): {str(error).rstrip('.')}{hint}")
+    if action == "connect" and any(isinstance(cause, ConnectionResetError) for cause in causes):
+        return "; if it is not just restarting, it may speak TLS: then write rediss:// for redis://"
+    return ""
+
+
+def _is_unreachable(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH)
 
 
 def _is_about_files(error: BaseException) -> bool:

@@ -20,8 +20,8 @@ from hotconfig.redis.route import Watch
 from hotconfig.redis.url import Address
 
 MAX_IDLE: Final = 4
-LOOK_S: Final = 0.5
-"""How long the word of a Sentinel counts."""
+LOOK_S: Final = 0.05
+"""How long the word of a Sentinel counts; what it has said by then counts at once."""
 LOOK_WAIT_S: Final = 0.05
 """How long a commit's announcement waits for it; in a healthy network it takes a fraction of a millisecond."""
 
@@ -40,7 +40,7 @@ class RedisAnnouncer:
         self._idle: list[tuple[Address | None, Any]] = []
         self._watch: Watch | None = None
         self._looked_at_s = 0.0
-        self._left = 0
+        self._master: Address | None = None
 
     def announce(self, change_set: ChangeSet, keyring: Keyring) -> None:
         """Publish both forms in one round trip.
@@ -78,7 +78,6 @@ class RedisAnnouncer:
         asked: list[Command] = [(_verb(channel, shard), channel, data) for channel, data in sent]
         if self._route.vital == "ROLE":
             asked.append(("ROLE",))
-        left = self._left
         try:
             connection = self._take(shard)
             try:
@@ -96,7 +95,7 @@ class RedisAnnouncer:
         if not is_right:
             connection.disconnect()
             return False
-        self._give_back(connection, shard, left)
+        self._give_back(connection, shard)
         return True
 
     def _shard_of(self, service: str) -> Address | None:
@@ -120,28 +119,45 @@ class RedisAnnouncer:
 
     def _connect(self, shard: Address | None) -> Any:
         connection = self._route.connect("hotconfig-writer", shard)
-        watch = self._route.watch(connection)
+        if self._route.vital != "ROLE":
+            return connection
         with self._lock:
-            before, self._watch = self._watch, watch
-        if before is not None:
-            before.close()
+            if (master := _place(connection)) != self._master:
+                self._leave(master)
+            is_watched = self._watch is not None and not self._watch.is_over
+        if not is_watched and (watch := self._route.watch(connection)):
+            with self._lock:
+                if master == self._master:  # no other thread has found another meanwhile
+                    watch, self._watch = self._watch, watch
+            if watch is not None:
+                watch.close()
         return connection
 
     def _leave_replaced(self) -> None:
-        """Behind Sentinel, and not at every commit of many: ask whether there is another master."""
+        """Behind Sentinel: leave the master if there is another by now."""
         with self._lock:
-            now_s = monotonic()
-            if self._watch is None or now_s - self._looked_at_s < LOOK_S:
+            if self._watch is None:
                 return
+            now_s = monotonic()
+            is_fresh = now_s - self._looked_at_s < LOOK_S
             self._looked_at_s = now_s
-            is_replaced = self._watch.look(LOOK_WAIT_S) is not None
-            self._left += is_replaced
-        if is_replaced:
-            self.close()
+            if self._watch.look(0.0 if is_fresh else LOOK_WAIT_S) is not None:
+                self._leave(None)
 
-    def _give_back(self, connection: Any, shard: Address | None, left: int) -> None:
+    def _leave(self, master: Address | None) -> None:
+        """Another is the master, known or not: let go of all that leads to the one that was. Holding the lock."""
+        watch, self._watch = self._watch, None
+        idle, self._idle = self._idle, []
+        self._master = master
+        if watch is not None:
+            watch.close()
+        for _, connection in idle:
+            connection.disconnect()
+
+    def _give_back(self, connection: Any, shard: Address | None) -> None:
         with self._lock:
-            if len(self._idle) < MAX_IDLE and left == self._left:  # else its server was left meanwhile
+            is_right = self._route.vital != "ROLE" or _place(connection) == self._master
+            if is_right and len(self._idle) < MAX_IDLE:  # else its server was left meanwhile
                 self._idle.append((shard, connection))
                 return
         connection.disconnect()
@@ -149,6 +165,10 @@ class RedisAnnouncer:
 
 def _verb(channel: str, shard: Address | None) -> str:
     return "SPUBLISH" if shard is not None and channel.endswith(f":{COMMITS}") else "PUBLISH"
+
+
+def _place(connection: Any) -> Address:
+    return Address(connection.host, connection.port)
 
 
 def _has_something_to_say(connection: Any) -> bool:

@@ -17,6 +17,9 @@ Vital = Literal["PING", "ROLE"]
 class Watch(Protocol):
     """Somebody who knows of a change before the server itself does. For one thread at a time."""
 
+    is_over: bool
+    """Whether it will never say anything more."""
+
     def look(self, wait_s: float = 0.0) -> Address | None:
         """The server that is the right one instead, if there is another by now, and ask again.
 

@@ -6,7 +6,7 @@ Owns which forms there are and what may stand in them. Must not connect. See ``d
 from __future__ import annotations
 
 import inspect
-import re
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, cast
@@ -54,7 +54,7 @@ OPTIONS: Final = (
 )
 """What a URL may end with, as docs/redis.md explains. redis-py takes more."""
 _FOR: Final = {"ssl": "rediss://", "sentinel": "redis+sentinel://", "sharded": "redis+cluster://"}
-_SECONDS: Final = re.compile(r"[0-9]+(\.[0-9]*)?")
+_UNREADABLE: Final = "<unreadable URL>"
 _OF_A_POOL: Final = ("max_connections", "timeout", "connection_class")
 """What redis-py takes in a URL and its connections do not."""
 
@@ -131,7 +131,7 @@ def describe(url: str) -> str:
         addresses = ", ".join(map(str, _addresses(_parts(rest)[1], default)))
         return addresses if "+" not in scheme else f"{addresses} ({scheme.partition('+')[2]})"
     except ValueError:
-        return "<unreadable URL>"
+        return _UNREADABLE
 
 
 def _unix(url: str) -> RedisUrl:
@@ -175,7 +175,7 @@ def _cluster(base: str, rest: str) -> RedisUrl:
     if path.strip("/") not in ("", "0"):
         raise ConfigurationError(f"the Redis URL for {hosts}: a cluster has database 0 only; leave the number out")
     options, connection_class = _options(f"{base}://{user}host{query}")
-    sharded = _YES[options.pop("sharded", "no")]
+    sharded = _YES[_said(query).get("sharded", "no")]
     addresses = _addresses(hosts, PORT)
     for mine in ("host", "port"):
         options.pop(mine, None)
@@ -190,22 +190,35 @@ def _check_options(url: str, base: str, kind: str) -> None:
         ConfigurationError: one does not. The message repeats no value.
     """
     where = f"the Redis URL for {describe(url)}"
-    query = url.partition("?")[2]
-    if "@" in query:
-        return  # the rest of a password with a bare question mark
-    said = {name: values[-1] for name, values in parse_qs(query).items()}
+    if where.endswith(_UNREADABLE):
+        return  # the rest of a password, perhaps: told without a word of it
+    said = _said(url)
     unknown = sorted(name for name in said if name not in _known() and name.isidentifier())
     if unknown:
         there_are = ", ".join(name for name in OPTIONS if _fits(name, base, kind))
         raise ConfigurationError(f"{where} has unknown options: {', '.join(unknown)}. There are: {there_are}")
     for name in said.keys() & set(OPTIONS):
-        if not _fits(name, base, kind):
+        if not _fits(name, base, kind) and _YES.get(said[name], True):  # sharded=no fits everywhere
             raise ConfigurationError(f"{where}: {name} is for {_FOR[name.partition('_')[0]]} URLs; leave it out")
     if said.get("sharded", "no") not in _YES:
         raise ConfigurationError(f"{where}: sharded is yes or no")
     for name in said.keys() & {"socket_timeout", "socket_connect_timeout"}:
-        if not _SECONDS.fullmatch(said[name]):
-            raise ConfigurationError(f"{where}: {name} is a number of seconds")
+        if not _is_time(said[name]):
+            raise ConfigurationError(f"{where}: {name} is a number of seconds, above 0")
+    if "ssl_keyfile" in said and "ssl_certfile" not in said:
+        raise ConfigurationError(f"{where}: ssl_keyfile belongs to an ssl_certfile; name both")
+
+
+def _said(url: str) -> dict[str, str]:
+    """The options; of several values the first counts, as for redis-py."""
+    return {name: values[0] for name, values in parse_qs(url.partition("?")[2].partition("#")[0]).items()}
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return 0 < float(text) < math.inf
+    except ValueError:
+        return False
 
 
 def _fits(option: str, base: str, kind: str) -> bool:
@@ -226,6 +239,8 @@ def _parts(rest: str) -> tuple[str, str, str, str]:
     authority, slash, path = front.partition("/")
     if "@" in path:
         raise ValueError("a bare slash in the password: what stands before it is no host")
+    if not slash and ("#" in authority or ("@" in query and query.partition("=")[0] not in _known())):
+        raise ValueError("a bare question mark or number sign in the password: what stands before it is no host")
     user, at, hosts = authority.rpartition("@")
     return user + at, hosts, slash + path, mark + query
 
@@ -243,8 +258,9 @@ def _options(url: str) -> tuple[dict[str, Any], Any]:
     connection_class: Any = options.get("connection_class", redis.Connection)
     for name in _OF_A_POOL:
         options.pop(name, None)
+    options.pop("sharded", None)  # ours alone
     made = _complete(options)
-    ours = {name: value for name, value in made.items() if not name.startswith("sentinel_") and name != "sharded"}
+    ours = {name: value for name, value in made.items() if not name.startswith("sentinel_")}
     connection_class(**ours)  # refuses what it does not know; connects later
     return made, connection_class
 

@@ -6,7 +6,7 @@ Sentinels tell it otherwise, some ten seconds later; they name the new one at on
 
 from __future__ import annotations
 
-import select
+import logging
 import ssl
 from time import monotonic
 from typing import Any, Final
@@ -16,10 +16,14 @@ import redis
 from hotconfig.core.resp import FrameReader, ProtocolError, Value
 from hotconfig.redis.url import Address
 
-DOUBT_S: Final = 2.0
+logger: Final = logging.getLogger("hotconfig.redis")
+
+DOUBT_S: Final = 5.0
 """A Sentinel that has not named our server yet may be about to: it says a second late whom it promotes."""
 _CHUNK_BYTES: Final = 4096
-_LATER: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_CHUNKS_AT_ONCE: Final = 16
+_LATER: Final = (BlockingIOError, TimeoutError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_HIGHEST_PORT: Final = 65_535
 
 
 class SentinelWatch:
@@ -40,25 +44,29 @@ class SentinelWatch:
         self._socket: Any = connection._sock  # noqa: SLF001 - redis-py offers no public way to read without waiting
         self._socket.settimeout(0)
         self._frames = FrameReader()
-        self._is_silent = False
+        self._is_asked = False
+        self.is_over: bool = False
+        """Whether the connection is lost, and this will never say anything more."""
 
     def look(self, wait_s: float = 0.0) -> Address | None:
         """See :class:`hotconfig.redis.route.Watch`."""
-        if self._is_silent:
+        if self.is_over:
             return None
         try:
-            frames = self._read()
-            self._socket.send(self._question)
+            answers = self._read()
+            if not self._is_asked:  # else it is slow, and would only have more to answer
+                self._socket.send(self._question)
+                self._is_asked = True
             if wait_s:
-                select.select([self._socket], [], [], wait_s)
-                frames += self._read()
+                answers += self._read(wait_s)
+            return self._judge(answers[-1]) if answers else None
         except _LATER:
             return None
-        except (OSError, ValueError, ProtocolError):  # gone: what it said last was no reason to leave
-            self._is_silent = True
+        except (OSError, ValueError, ProtocolError) as error:  # what it said last is no reason to leave
+            self.is_over = True
             self.close()
+            logger.info("the Sentinel at %s is not asked any more: %s", _place(self._connection), error)
             return None
-        return self._judge(frames[-1]) if frames else None
 
     def close(self) -> None:
         """See :class:`hotconfig.redis.route.Watch`."""
@@ -69,27 +77,41 @@ class SentinelWatch:
 
     def abandon(self) -> None:
         """See :class:`hotconfig.redis.route.Watch`."""
-        self._is_silent = True
+        self.is_over = True
         self._socket.close()
 
-    def _read(self) -> list[Value]:
+    def _read(self, wait_s: float = 0.0) -> list[Value]:
+        """All answers that are there; with ``wait_s`` the first may take so long."""
+        answers: list[Value] = []
         try:
-            data: bytes = self._socket.recv(_CHUNK_BYTES)
+            self._socket.settimeout(wait_s)
+            for _ in range(_CHUNKS_AT_ONCE):
+                data: bytes = self._socket.recv(_CHUNK_BYTES)
+                if not data:
+                    raise ConnectionResetError("it closed the connection")
+                answers += self._frames.feed(data)
+                self._socket.settimeout(0)
         except _LATER:
-            return []
-        if not data:
-            raise ConnectionResetError
-        return self._frames.feed(data)
+            pass
+        self._socket.settimeout(0)
+        self._is_asked = self._is_asked and not answers
+        return answers
 
     def _judge(self, answer: Value) -> Address | None:
         match answer:
-            case [bytes() as host, bytes() as port] if port.isdigit():
-                named = Address(host.decode("utf-8", "replace"), int(port))
+            case [bytes() as host, bytes() as port] if host and port.isdigit() and len(port) <= len(str(_HIGHEST_PORT)):
+                named = Address(host.decode(), int(port))
             case _:
                 return None  # it does not know the master, or refuses
+        if not 0 < named.port <= _HIGHEST_PORT:
+            return None
         if named == self._ours:
             self._agreed, self._doubted_at_s = True, None
             return None
         if self._doubted_at_s is None:
             self._doubted_at_s = monotonic()
         return named if self._agreed or monotonic() - self._doubted_at_s > DOUBT_S else None
+
+
+def _place(connection: Any) -> Address:
+    return Address(connection.host, connection.port)
