@@ -201,7 +201,7 @@ def test_a_closed_client_is_no_provider_and_closing_makes_values_stale() -> None
     eventually(lambda: flags.get_provider_status() is ProviderStatus.STALE)
     assert flags.get_integer_value("attempts", 0) == 3
     api.set_provider(HotConfigProvider(hc, features), "closed")
-    assert api.get_client("closed").get_provider_status() is ProviderStatus.FATAL
+    eventually(lambda: api.get_client("closed").get_provider_status() is ProviderStatus.FATAL)
     api.clear_providers()
 
 

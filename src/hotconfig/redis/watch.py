@@ -92,7 +92,7 @@ class SentinelWatch:
                 answers += self._frames.feed(data)
                 self._socket.settimeout(0)
         except _LATER:
-            pass
+            pass  # that was all, for now
         self._socket.settimeout(0)
         self._is_asked = self._is_asked and not answers
         return answers
