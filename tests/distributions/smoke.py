@@ -75,7 +75,7 @@ def openfeature() -> None:
         dark_mode: bool = False
 
     with in_memory({"features": {"dark_mode": "true"}}) as client:
-        api.set_provider(HotConfigProvider(client, client.bind(Features)))
+        api.set_provider_and_wait(HotConfigProvider(client, client.bind(Features)))
         assert api.get_client().get_boolean_value("dark_mode", False)
         api.shutdown()
 

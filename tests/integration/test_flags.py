@@ -65,7 +65,7 @@ def hc() -> Iterator[MemoryHotConfig]:
 
 @pytest.fixture
 def flags(hc: MemoryHotConfig) -> Iterator[OpenFeatureClient]:
-    api.set_provider(HotConfigProvider(hc, hc.bind(Features)), "acme")
+    api.set_provider_and_wait(HotConfigProvider(hc, hc.bind(Features)), "acme")
     yield api.get_client("acme")
     api.clear_providers()
 
@@ -161,7 +161,7 @@ def test_an_outage_makes_values_stale_and_keeps_them(hc: MemoryHotConfig, flags:
 
 
 def test_several_services_have_their_names(hc: MemoryHotConfig) -> None:
-    api.set_provider(HotConfigProvider(hc, hc.bind(Features), hc.bind(Shop)), "both")
+    api.set_provider_and_wait(HotConfigProvider(hc, hc.bind(Features), hc.bind(Shop)), "both")
     flags = api.get_client("both")
     assert flags.get_boolean_value("features.dark_mode", True) is False
     assert flags.get_boolean_value("shop.eu.dark_mode", False) is True
@@ -196,7 +196,7 @@ def test_the_provider_leaves_the_client_open(hc: MemoryHotConfig, flags: OpenFea
 def test_a_closed_client_is_no_provider_and_closing_makes_values_stale() -> None:
     with in_memory() as hc:
         features = hc.bind(Features)
-        api.set_provider(HotConfigProvider(hc, features), "closing")
+        api.set_provider_and_wait(HotConfigProvider(hc, features), "closing")
         flags = api.get_client("closing")
     eventually(lambda: flags.get_provider_status() is ProviderStatus.STALE)
     assert flags.get_integer_value("attempts", 0) == 3
