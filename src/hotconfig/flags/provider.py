@@ -46,8 +46,8 @@ Emit = Callable[[FeatureProvider, ProviderEvent, ProviderEventDetails], None]
 class HotConfigProvider:
     """Answers for flags from live settings, in memory.
 
-    ``api.set_provider_and_wait(HotConfigProvider(client, features))``; with ``set_provider`` alone the SDK gives callers
-    their defaults for a moment.
+    ``api.set_provider_and_wait(HotConfigProvider(client, features))``; with ``set_provider`` alone the SDK gives
+    callers their defaults for a moment.
 
     A flag is named ``<service>.<key>``; where a single live object is given, ``<key>`` is enough. Fields that are
     ``Sensitive`` or hold secrets are no flags, because hooks write values down.
