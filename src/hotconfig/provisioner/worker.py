@@ -5,6 +5,7 @@ Owns the loop that :mod:`steps` describes, and the lease while it runs. Does not
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import socket
@@ -27,6 +28,8 @@ from hotconfig.provisioner.rounds import Decision
 from hotconfig.provisioner.rows import TenantRows
 from hotconfig.provisioner.steps import decide
 from hotconfig.provisioner.template import MANAGER, QUOTA, Key
+
+logger: Final = logging.getLogger("hotconfig.provisioner")
 
 LEASE_S: Final = 30.0
 """Longer than a few calls that time out: what holds it also makes it last."""
@@ -156,9 +159,13 @@ class Worker:
     async def _let_go(self, now: _Round) -> None:
         """In the middle of a round; of what was repaired by then the history says so."""
         if now.was_settled and now.repairs:
-            await self._record(now, Progress(release=True))
-        else:
-            await self.rows.release(now.organization.slug, now.lease.owner)
+            try:
+                await self._record(now, Progress(release=True))
+            except LeaseLostError:
+                logger.info("organization %s: what was repaired is told by whoever goes on", now.organization.slug)
+            else:
+                return
+        await self.rows.release(now.organization.slug, now.lease.owner)
 
     async def _keep(self, now: _Round) -> None:
         if anyio.current_time() - now.kept_at < self.lease_s / 3:
