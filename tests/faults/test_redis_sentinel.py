@@ -141,28 +141,14 @@ def test_a_master_that_was_replaced_and_does_not_know_it_is_left(
 
     eventually(leaves)
     subscription.close()
-    subscription = RedisSubscription.open(new.url, ["ai"])
-    try:
-        eventually(lambda: Confirmed("config:ai:*") in subscription.receive(10))
-        announcer.announce(truth.commit("ai", Change("threshold", "0.2")), KEYRING)
-        eventually(lambda: Message(b"config:ai:threshold", b"0.2") in subscription.receive(10))
-    finally:
-        subscription.close()
-        announcer.close()
+    assert_announced_at(new, announcer, truth)
 
 
 def test_an_announcement_at_a_demoted_master_is_made_again_at_the_new_one(watched: Watched) -> None:
     announcer, truth = RedisAnnouncer(watched.url), MemoryTruth()
     announcer.announce(truth.commit("ai", Change("threshold", "0.1")), KEYRING)
     new = swap_by_hand(watched)
-    subscription = RedisSubscription.open(new.url, ["ai"])
-    try:
-        eventually(lambda: Confirmed("config:ai:*") in subscription.receive(10))
-        announcer.announce(truth.commit("ai", Change("threshold", "0.2")), KEYRING)
-        eventually(lambda: Message(b"config:ai:threshold", b"0.2") in subscription.receive(10))
-    finally:
-        subscription.close()
-        announcer.close()
+    assert_announced_at(new, announcer, truth)
 
 
 def test_an_announcement_that_only_a_demoted_master_took_counts_as_none(watched: Watched) -> None:
@@ -175,6 +161,18 @@ def test_an_announcement_that_only_a_demoted_master_took_counts_as_none(watched:
     with pytest.raises(RedisUnavailableError):
         announcer.announce(truth.commit("ai", Change("threshold", "0.2")), KEYRING)
     announcer.close()
+
+
+def assert_announced_at(new: RedisProcess, announcer: RedisAnnouncer, truth: MemoryTruth) -> None:
+    """What is committed now is heard at ``new``. Closes the announcer."""
+    subscription = RedisSubscription.open(new.url, ["ai"])
+    try:
+        eventually(lambda: Confirmed("config:ai:*") in subscription.receive(10))
+        announcer.announce(truth.commit("ai", Change("threshold", "0.2")), KEYRING)
+        eventually(lambda: Message(b"config:ai:threshold", b"0.2") in subscription.receive(10))
+    finally:
+        subscription.close()
+        announcer.close()
 
 
 def swap_by_hand(watched: Watched) -> RedisProcess:

@@ -74,6 +74,11 @@ def open_connection(
     return connection
 
 
+def place_of(connection: Any) -> Address:
+    """The server that a connection of redis-py's leads to; for those that are no unix socket."""
+    return Address(connection.host, connection.port)
+
+
 def translate(error: Exception, url: str, action: str) -> HotConfigError:
     """The error of ours that says what the caller can do about ``error``. The message names no user of ``url``."""
     return translate_at(error, describe(url), action, to_tls=url.startswith("rediss"))

@@ -15,7 +15,7 @@ from hotconfig.core.errors import RedisUnavailableError
 from hotconfig.core.names import COMMITS
 from hotconfig.core.wire import Keyring, messages
 from hotconfig.redis.connect import find_route
-from hotconfig.redis.connection import NO_ANSWER, translate_at
+from hotconfig.redis.connection import NO_ANSWER, place_of, translate_at
 from hotconfig.redis.route import Watch
 from hotconfig.redis.url import Address
 
@@ -57,12 +57,7 @@ class RedisAnnouncer:
     def close(self) -> None:
         """Close the connections."""
         with self._lock:
-            watch, self._watch = self._watch, None
-            idle, self._idle = self._idle, []
-        if watch is not None:
-            watch.close()
-        for _, connection in idle:
-            connection.disconnect()
+            self._leave(None)
 
     def abandon(self) -> None:
         """In a forked child: close the copies of the sockets, send nothing. Takes no lock: nobody can release it."""
@@ -122,7 +117,7 @@ class RedisAnnouncer:
         if self._route.vital != "ROLE":
             return connection
         with self._lock:
-            if (master := _place(connection)) != self._master:
+            if (master := place_of(connection)) != self._master:
                 self._leave(master)
             is_watched = self._watch is not None and not self._watch.is_over
         if not is_watched and (watch := self._route.watch(connection)):
@@ -156,7 +151,7 @@ class RedisAnnouncer:
 
     def _give_back(self, connection: Any, shard: Address | None) -> None:
         with self._lock:
-            is_right = self._route.vital != "ROLE" or _place(connection) == self._master
+            is_right = self._route.vital != "ROLE" or place_of(connection) == self._master
             if is_right and len(self._idle) < MAX_IDLE:  # else its server was left meanwhile
                 self._idle.append((shard, connection))
                 return
@@ -165,10 +160,6 @@ class RedisAnnouncer:
 
 def _verb(channel: str, shard: Address | None) -> str:
     return "SPUBLISH" if shard is not None and channel.endswith(f":{COMMITS}") else "PUBLISH"
-
-
-def _place(connection: Any) -> Address:
-    return Address(connection.host, connection.port)
 
 
 def _has_something_to_say(connection: Any) -> bool:

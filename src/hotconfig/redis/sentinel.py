@@ -15,7 +15,7 @@ import redis
 from redis.exceptions import NoPermissionError
 
 from hotconfig.core.errors import ConfigurationError, HotConfigError, RedisUnavailableError
-from hotconfig.redis.connection import NO_ANSWER, RESP2, RESP3, open_connection, translate_at
+from hotconfig.redis.connection import NO_ANSWER, RESP2, RESP3, open_connection, place_of, translate_at
 from hotconfig.redis.roster import Roster
 from hotconfig.redis.route import Vital, Watch
 from hotconfig.redis.url import SENTINEL_PORT, Address, RedisUrl
@@ -50,7 +50,7 @@ class SentinelRoute:
             sentinel = self._open(self.roster.order()[0])
         except HotConfigError:
             return None
-        watch = SentinelWatch(sentinel, self.url.master_name, Address(connection.host, connection.port))
+        watch = SentinelWatch(sentinel, self.url.master_name, place_of(connection))
         watch.look(FIRST_LOOK_S)
         return watch
 

@@ -20,7 +20,7 @@ from hotconfig.core.names import PREFIX, commits_channel, service_pattern
 from hotconfig.core.ports import Confirmed, Event, Message, Pong
 from hotconfig.core.resp import OVERSIZE, FrameReader, ProtocolError, Value
 from hotconfig.redis.connect import find_route
-from hotconfig.redis.connection import translate_at
+from hotconfig.redis.connection import place_of, translate_at
 from hotconfig.redis.route import Route
 from hotconfig.redis.url import CALL_TIMEOUT_S, Address
 
@@ -201,4 +201,4 @@ class RedisSubscription:
 
 def _where(connection: Any, route: Route) -> str:
     """The server that it led to, for messages."""
-    return route.url.where if not route.url.addresses else str(Address(connection.host, connection.port))
+    return route.url.where if not route.url.addresses else str(place_of(connection))

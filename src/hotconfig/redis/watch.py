@@ -14,6 +14,7 @@ from typing import Any, Final
 import redis
 
 from hotconfig.core.resp import FrameReader, ProtocolError, Value
+from hotconfig.redis.connection import place_of
 from hotconfig.redis.url import Address
 
 logger: Final = logging.getLogger("hotconfig.redis")
@@ -65,7 +66,7 @@ class SentinelWatch:
         except (OSError, ValueError, ProtocolError) as error:  # what it said last is no reason to leave
             self.is_over = True
             self.close()
-            logger.info("the Sentinel at %s is not asked any more: %s", _place(self._connection), error)
+            logger.info("the Sentinel at %s is not asked any more: %s", place_of(self._connection), error)
             return None
 
     def close(self) -> None:
@@ -111,7 +112,3 @@ class SentinelWatch:
         if self._doubted_at_s is None:
             self._doubted_at_s = monotonic()
         return named if self._agreed or monotonic() - self._doubted_at_s > DOUBT_S else None
-
-
-def _place(connection: Any) -> Address:
-    return Address(connection.host, connection.port)
